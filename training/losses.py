@@ -1,0 +1,40 @@
+"""What the encoder is punished for: one loss for hard labels and for a teacher's soft ones."""
+
+import torch
+from torch.nn import functional
+
+from function.contract import Contract
+
+
+def loss(
+    rows: torch.Tensor, wanted: torch.Tensor, applies: torch.Tensor, contract: Contract
+) -> torch.Tensor:
+    """The sum over tasks of their mean loss over the texts they apply to.
+
+    rows: (B, tasks, L) logits at the control positions. wanted: (B, L) probabilities, 0 or 1 for
+    hard labels. applies: (B, tasks) weights; 0 adds nothing. A `single` task pays the
+    cross-entropy of a softmax over its own columns, a `multi` task the sum of one sigmoid
+    cross-entropy per label.
+    """
+    total = rows.new_zeros(())
+    for t, task in enumerate(contract.tasks):
+        logits = rows[:, t, task.start : task.stop].float()
+        target = wanted[:, task.start : task.stop]
+        if task.kind == "single":
+            each = functional.cross_entropy(logits, target, reduction="none")
+        else:
+            each = functional.binary_cross_entropy_with_logits(
+                logits, target, reduction="none"
+            ).sum(1)
+        # A batch in which the task applies nowhere adds nothing rather than 0/0.
+        total = total + (each * applies[:, t]).sum() / applies[:, t].sum().clamp(min=1)
+    return total
+
+
+def probabilities(rows: torch.Tensor, contract: Contract) -> torch.Tensor:
+    """(B, tasks, L) logits at the control positions to (B, L) probabilities, float32."""
+    parts = []
+    for t, task in enumerate(contract.tasks):
+        logits = rows[:, t, task.start : task.stop].float()
+        parts.append(logits.softmax(1) if task.kind == "single" else logits.sigmoid())
+    return torch.cat(parts, 1)

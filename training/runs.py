@@ -1,0 +1,47 @@
+"""What every stage shares: its folder, what it depends on, and how it reports and fails."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+
+def fingerprint(settings: dict, *files: str | Path | None) -> str:
+    """A hash of the settings and of the files' contents: what makes two runs the same run."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for path in files:
+        digest.update(hashlib.sha256(Path(path).read_bytes()).digest() if path else b"-")
+    return digest.hexdigest()
+
+
+def finished(out: Path, mark: str) -> bool:
+    """Whether `out` holds the result of this very run. Makes the folder where there is none."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "metrics.json"
+    return path.exists() and json.loads(path.read_text()).get("fingerprint") == mark
+
+
+def finish(out: Path, metrics: dict) -> None:
+    """Write `metrics.json`, which marks the stage as finished, and drop the checkpoint."""
+    write_json(out / "metrics.json", metrics)
+    (out / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: object) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    os.replace(temporary, path)
+
+
+def stage(main: Callable[[], None]) -> None:
+    """Run a stage's `main`; what a user can mend is told in one line, without a traceback."""
+    try:
+        main()
+    except (OSError, ValueError, FloatingPointError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on from the last finished epoch")

@@ -1,0 +1,118 @@
+"""Stage 1: fine-tune an encoder into the teacher, one token classifier for all tasks.
+
+    python -m training.teacher --out build/train/teacher
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import torch
+
+from training import augment, dataset, encoder, losses, metrics, runs
+from training.batches import bucketed, control_rows, pad
+from training.loop import Schedule, autocast, device, fit
+
+DATA = Path("training/data/labelled.csv")
+CONTRACT = Path("training/contract.json")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m training.teacher", description=__doc__)
+    parser.add_argument("--base", help="encoder to start from: hub name or folder")
+    parser.add_argument("--contract", type=Path, default=CONTRACT)
+    parser.add_argument("--data", type=Path, default=DATA, help="labelled CSV")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the trained teacher")
+    parser.add_argument("--all-rows", action="store_true", help="train on dev and test rows too")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--accumulate", type=int, default=1, help="batches per optimizer step")
+    parser.add_argument("--rate", type=float, default=3e-4, help="learning rate of the encoder")
+    parser.add_argument("--head-rate", type=float, default=3e-3, help="learning rate of the head")
+    parser.add_argument("--seed", type=int, default=1)
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
+    base = options.base or encoder.default_base()
+    words_path = options.data.with_name("augment.json")
+    settings = {k: v for k, v in vars(options).items() if k not in ("out", "contract", "data")}
+    mark = runs.fingerprint(
+        {"stage": "teacher", **settings}, options.data, options.contract,
+        words_path if words_path.exists() else None,
+    )  # fmt: skip
+    if runs.finished(options.out, mark):
+        print(f"teacher: {options.out} is finished already")
+        return
+    torch.manual_seed(options.seed)
+    model, contract, wordpiece = encoder.load_base(base, options.contract, options.out)
+    rows = dataset.read(options.data, contract)
+    words = augment.read_words(words_path)
+    train = [row for row in rows if options.all_rows or row.split == "train"]
+    dev = [row for row in rows if row.split == "dev"]
+    print(f"teacher: {len(train)} rows to train on, {len(dev)} dev rows", flush=True)
+    wanted, applies = map(torch.from_numpy, dataset.targets(train, contract))
+    pad_id = wordpiece.vocab["[PAD]"]
+    where = device()
+
+    def epoch_batches(epoch: int) -> list:
+        random = Random(f"{options.seed} {epoch}")
+        ids = [wordpiece.encode(augment.augment(row.text, words, random), contract)
+               for row in train]  # fmt: skip
+        order = bucketed(list(map(len, ids)), options.batch_size, random)
+        return [(batch, [ids[n] for n in batch]) for batch in order]
+
+    def batch_loss(batch) -> torch.Tensor:
+        numbers, ids = batch
+        input_ids, mask = pad(ids, pad_id)
+        input_ids, mask = input_ids.to(where), mask.to(where)
+        logits = model(input_ids=input_ids, attention_mask=mask).logits
+        rows_ = control_rows(logits, mask, len(contract.tasks))
+        return losses.loss(rows_, wanted[numbers].to(where), applies[numbers].to(where), contract)
+
+    def after_epoch(epoch: int) -> str:
+        found = predict(model, contract, wordpiece, [row.text for row in dev])
+        return metrics.line(metrics.score(found, dev, contract))
+
+    head = set(model.classifier.parameters())
+    body = [parameter for parameter in model.parameters() if parameter not in head]
+    schedule = Schedule(
+        options.epochs, options.batch_size, (options.rate, options.head_rate), options.accumulate
+    )
+    history = fit(
+        model, [body, head], schedule, epoch_batches, batch_loss, options.out, mark,
+        options.seed, "teacher", after_epoch if dev else None,
+    )  # fmt: skip
+    encoder.save(model, options.out / "contract.json", options.out, options.out)
+    runs.finish(options.out, {
+        "fingerprint": mark, "stage": "teacher", "base": options.base or "all-MiniLM-L6-v2",
+        "trained_on": "all rows" if options.all_rows else "train split", "rows": len(train),
+        "settings": settings, "history": history,
+        "dev": metrics.score(predict(model, contract, wordpiece, [r.text for r in dev]), dev,
+                             contract) if dev else None,
+    })  # fmt: skip
+
+
+@torch.inference_mode()
+def predict(model, contract, wordpiece, texts: list[str], batch_size: int = 256) -> np.ndarray:
+    """Probabilities of every label for each text, float32 (N, L), in the texts' order."""
+    where = device()
+    model.to(where).eval()
+    found = np.zeros((len(texts), len(contract.columns)), np.float32)
+    ids = [wordpiece.encode(text, contract) for text in texts]
+    for batch in bucketed(list(map(len, ids)), batch_size, None):
+        input_ids, mask = pad([ids[n] for n in batch], wordpiece.vocab["[PAD]"])
+        input_ids, mask = input_ids.to(where), mask.to(where)
+        with autocast(where):
+            logits = model(input_ids=input_ids, attention_mask=mask).logits
+        rows = control_rows(logits, mask, len(contract.tasks))
+        found[batch] = losses.probabilities(rows, contract).cpu().numpy()
+    return found
+
+
+if __name__ == "__main__":
+    runs.stage(main)
