@@ -1,0 +1,130 @@
+"""Stage 5, a gate: do torch, fp32 ONNX and int8 ONNX give the same answers?
+
+    python -m export.check_parity --student build/train/student --onnx build/train/onnx/model.onnx \
+        --int8 build/train/onnx/model_quantized.onnx --out build/train/parity.json
+
+Fails below 99.5 % agreement in any task, or when the int8 graph multiplies no integers.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from tqdm import tqdm
+
+from export.oracle import Oracle
+from function.contract import Contract
+from training import dataset, encoder
+from training.runs import stage, write_json
+from training.teacher import DATA
+
+AGREEMENT = 0.995
+INTEGER = {"MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QAttention"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m export.check_parity", description=__doc__)
+    parser.add_argument("--student", type=Path, required=True, help="folder of the student")
+    parser.add_argument("--onnx", type=Path, required=True, help="fp32 ONNX file")
+    parser.add_argument("--int8", type=Path, required=True, help="int8 ONNX file")
+    parser.add_argument("--data", type=Path, default=DATA, help="labelled CSV, for its texts")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    options = parser.parse_args()
+    integers = [node for node in nodes(onnx.load(options.int8).graph) if node.op_type in INTEGER]
+    if not integers:
+        raise ValueError(f"{options.int8}: found no integer matmul in the graph, expected int8")
+    contract, _ = encoder.load_words(options.student / "contract.json", options.student)
+    rows = dataset.read(options.data, contract)
+    # What training has not adapted to: the dev and test rows (all rows where there are none).
+    texts = [row.text for row in rows if row.split != "train"] or [row.text for row in rows]
+    report = compare(Oracle(options.student), contract, texts, options.onnx, options.int8)
+    report["integer_matmuls"] = len(integers)
+    for name in ("fp32", "int8"):
+        low = {k: v for k, v in report[name]["agreement"].items() if v < AGREEMENT}
+        print(f"parity: torch and {name} over {len(texts)} texts: {report[name]}")
+        if low:
+            raise ValueError(
+                f"{options.int8 if name == 'int8' else options.onnx}: found label agreement with "
+                f"torch of {low}, expected at least {AGREEMENT} in every task"
+            )
+    write_json(options.out, report)
+
+
+def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """The nodes of the graph and of the graphs inside its nodes."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from nodes(attribute.g)
+
+
+def compare(oracle: Oracle, contract: Contract, texts: list[str], fp32: Path, int8: Path) -> dict:
+    """max |Δp| and each task's label agreement of both graphs with torch, one text at a time:
+    in a batch, dynamic quantization would let neighbours change an answer."""
+    graphs = {"fp32": session(fp32), "int8": session(int8)}
+    reference, found = [], {name: [] for name in graphs}
+    for text in tqdm(texts, "parity", mininterval=2, leave=False):
+        ids = oracle.encode(text)
+        reference.append(oracle.probabilities(oracle.logits(ids)).numpy())
+        for name, graph in graphs.items():
+            logits = torch.from_numpy(graph.run(None, feed(graph, ids))[0][0])
+            found[name].append(oracle.probabilities(logits).numpy())
+    truth = np.array(reference)
+    return {
+        "texts": len(texts),
+        **{name: _agreement(truth, np.array(p), contract) for name, p in found.items()},
+    }
+
+
+def feed(graph: onnxruntime.InferenceSession, ids: list[int]) -> dict[str, np.ndarray]:
+    """The inputs of one text, as far as the graph wants them."""
+    row = np.array([ids], np.int64)
+    every = {"input_ids": row, "attention_mask": np.ones_like(row),
+             "token_type_ids": np.zeros_like(row)}  # fmt: skip
+    return {given.name: every[given.name] for given in graph.get_inputs()}
+
+
+def session(path: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _agreement(truth: np.ndarray, found: np.ndarray, contract: Contract) -> dict:
+    """`single`: the share of texts with the same label. `multi`: the labels both give, twice, over
+    all that either gives (a Dice coefficient; counting the many absent labels too would flatter).
+    A task with `only_if` counts where the reference says that its condition holds."""
+    agreement = {}
+    holds = {}
+    for task in contract.tasks:
+        columns = slice(task.start, task.stop)
+        here = np.ones(len(truth), bool)
+        for name, label in task.only_if:
+            other, chosen = holds[name]
+            here &= chosen == other.labels.index(label)
+        a, b = truth[here, columns], found[here, columns]
+        if task.kind == "single":
+            holds[task.name] = (task, truth[:, columns].argmax(1))
+            same = a.argmax(1) == b.argmax(1)
+            agreement[task.name] = float(same.mean()) if len(same) else 1.0
+        else:
+            said, again = a >= 0.5, b >= 0.5
+            given = said.sum() + again.sum()
+            agreement[task.name] = float(2 * (said & again).sum() / given) if given else 1.0
+    return {
+        "max_difference": round(float(np.abs(truth - found).max()), 6),
+        "mean_difference": round(float(np.abs(truth - found).mean()), 6),
+        "agreement": {name: round(share, 5) for name, share in agreement.items()},
+    }
+
+
+if __name__ == "__main__":
+    stage(main)

@@ -1,0 +1,143 @@
+"""The Cloud Run function: entry point `classify` over functions-framework.
+
+    functions-framework --source function/main.py --target classify
+
+The bundle is `BUNDLE` or the folder `bundle/` beside this one. It is loaded and warmed up before
+the server listens; a bad one ends the process with one line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+
+import flask
+import functions_framework
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
+
+import timing
+from function import model as models
+from function import openapi, request
+from function.contract import ContractError
+from function.errors import Problem, named
+from function.wordpiece import VocabularyError
+
+GET, POST = ("GET", "HEAD"), ("POST",)
+ROUTES = {
+    "/": POST,
+    "/classify": GET + POST,
+    "/health": GET,
+    "/ready": GET,
+    "/openapi.json": GET,
+}
+MAX_AGE = 86_400  # seconds an answer to a GET may be kept; its ETag changes with the model
+
+
+def start() -> models.Model:
+    """The model, or the end of the process with one line that says what is wrong."""
+    folder = os.environ.get("BUNDLE") or Path(__file__).resolve().parent.parent / "bundle"
+    try:
+        return models.load(folder)
+    except (models.BundleError, ContractError, VocabularyError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+MODEL = start()
+
+
+@functions_framework.http
+def classify(asked: flask.Request) -> flask.Response:
+    """Answer one request. Never raises: what nobody expected is a 500 problem document."""
+    log: dict = {}
+    span = timing.Span("request")
+    with span:
+        try:
+            answer = route(asked, log)
+        except Problem as problem:
+            answer = respond(problem.document(), problem.status, "application/problem+json")
+            answer.headers.update(problem.headers)
+        except Exception:
+            # To the log alone: a traceback tells a stranger too much.
+            log["stack"] = traceback.format_exc()
+            problem = Problem(500, "Something went wrong here; the request may be fine.")
+            answer = respond(problem.document(), 500, "application/problem+json")
+    timing.sink({
+        "severity": "ERROR" if answer.status_code >= 500 else "INFO",
+        "message": f"{asked.method} {answer.status_code} in {span.duration_ms:.3f} ms",
+        "status": answer.status_code,
+        **log,
+    })  # fmt: skip
+    return answer
+
+
+def route(asked: flask.Request, log: dict) -> flask.Response:
+    """The response to a well-formed request; `log` gets what is worth a line. Raises Problem."""
+    methods = ROUTES.get(asked.path)
+    if methods is None:
+        raise Problem(404, f"There is nothing here, expected one of {', '.join(ROUTES)}.")
+    if asked.method not in methods:
+        allowed = ", ".join(methods)
+        raise Problem(405, f"Found {asked.method}, expected one of {allowed}.", Allow=allowed)
+    if asked.path == "/health":
+        return respond(b'{"status": "ok"}')
+    if asked.path == "/ready":  # the model was warmed up before the server began to listen
+        return respond(json.dumps({"status": "ready", "model": MODEL.id}).encode())
+    if asked.path == "/openapi.json":
+        return respond(json.dumps(openapi.describe(MODEL.contract, MODEL.id)).encode())
+    query = dict(asked.args.lists())
+    if asked.method in GET:
+        scores = request.scores_of(query, ("text", "scores"))
+        return cached(asked, request.text_of(query), scores, log)
+    scores = request.scores_of(query, ("scores",))
+    return answered(request.texts_of(request.parse(body(asked))), scores, log)
+
+
+def body(asked: flask.Request) -> bytes:
+    """The bytes of a JSON body. Raises Problem 400, 413 or 415."""
+    if asked.mimetype != "application/json":
+        found = asked.mimetype or "none"
+        fault = named(f"found {found}, expected application/json", "Content-Type")
+        raise Problem(415, f"The content type is {found}, expected application/json.", [fault])
+    asked.max_content_length = request.MAX_BODY  # holds for a chunked body as well
+    try:
+        return asked.get_data(cache=False)
+    except RequestEntityTooLarge:
+        raise Problem(413, f"The body is over {request.MAX_BODY} bytes.") from None
+    except BadRequest:
+        raise Problem(400, "The body ended before its announced length.") from None
+
+
+def cached(asked: flask.Request, text: str, scores: bool, log: dict) -> flask.Response:
+    """The answer to a GET, which a browser or CDN may keep; 304 where it has it already."""
+    # The model file's hash, so that a retrained model of the same version is asked anew.
+    known = f"{MODEL.id} {MODEL.fingerprint} {scores} {text}"
+    etag = hashlib.sha256(known.encode()).hexdigest()[:32]
+    if etag in asked.if_none_match:
+        answer = flask.Response(status=304)
+    else:
+        answer = answered([text], scores, log)
+    answer.set_etag(etag)
+    answer.headers["Cache-Control"] = f"public, max-age={MAX_AGE}"
+    return answer
+
+
+def answered(texts: list[str], scores: bool, log: dict) -> flask.Response:
+    results, stages = MODEL.answer(texts, scores)
+    log["texts"] = len(texts)
+    log |= {f"{name}_ms": round(ms, 3) for name, ms in stages.items()}
+    content = json.dumps({"model": MODEL.id, "results": results}, ensure_ascii=False)
+    answer = respond(content.encode())
+    answer.headers["Server-Timing"] = ", ".join(
+        f"{name};dur={ms:.3f}" for name, ms in stages.items()
+    )
+    return answer
+
+
+def respond(content: bytes, status: int = 200, kind: str = "application/json") -> flask.Response:
+    answer = flask.Response(content, status, content_type=kind)
+    answer.headers["X-Content-Type-Options"] = "nosniff"
+    return answer

@@ -1,0 +1,171 @@
+"""The bundle, checked and loaded: one onnxruntime session on one thread."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import onnxruntime
+
+from timing import timed
+
+from . import contract as contracts
+from . import wordpiece as wordpieces
+from .cache import Cache
+from .contract import Contract
+from .decode import decode, probabilities
+from .wordpiece import WordPiece
+
+MODEL = "onnx/model_quantized.onnx"
+NEEDED = (MODEL, "contract.json", "vocab.txt")
+CACHED = 4_096  # answers remembered, about 2 MB for the 34 labels of the ingredients
+
+
+class BundleError(ValueError):
+    """A bundle with a file missing, truncated or altered: names the file and both hashes."""
+
+
+class Model:
+    """A loaded bundle. Safe to call from several threads. Raises BundleError where the graph and
+    the contract do not belong together."""
+
+    def __init__(
+        self,
+        contract: Contract,
+        wordpiece: WordPiece,
+        session: onnxruntime.InferenceSession,
+        fingerprint: str = "",
+    ):
+        columns = session.get_outputs()[0].shape[-1]
+        if columns != len(contract.columns):
+            raise BundleError(
+                f"{MODEL}: found {columns} logit columns, expected one for each of the "
+                f"{len(contract.columns)} labels of the contract"
+            )
+        self.contract = contract
+        self.wordpiece = wordpiece
+        self.session = session
+        self.fingerprint = fingerprint  # sha256 of the model file
+        self.cache = Cache(CACHED)
+        self._typed = any(given.name == "token_type_ids" for given in session.get_inputs())
+
+    @property
+    def id(self) -> str:
+        """Name and version, such as `ingredients-1.0.0`."""
+        return "-".join(filter(None, (self.contract.name, self.contract.version)))
+
+    def run(self, ids: Sequence[int]) -> np.ndarray:
+        """Logits, float32 (T, L), of one encoded text of T ids.
+
+        One text at a time on purpose: dynamic quantization scales the activations of a whole
+        tensor, so in a batch an answer would depend on its neighbours.
+        """
+        input_ids = np.array([ids], np.int64)
+        given = {"input_ids": input_ids, "attention_mask": np.ones_like(input_ids)}
+        if self._typed:
+            given["token_type_ids"] = np.zeros_like(input_ids)
+        return self.session.run(None, given)[0][0]
+
+    def infer(self, encoded: Sequence[Sequence[int]]) -> list[list[float]]:
+        """The probabilities of each encoded text, from the cache where it is known."""
+        found = []
+        for ids in map(tuple, encoded):
+            p = self.cache.get(ids)
+            if p is None:
+                p = probabilities(self.run(ids), self.contract)
+                self.cache.put(ids, p)
+            found.append(p)
+        return found
+
+    def answer(self, texts: Sequence[str], scores: bool = False) -> tuple[list[dict], dict]:
+        """The answers to `texts`, and the ms each stage took: encode, infer, decode."""
+        with timed("encode") as encode_span:
+            encoded = [self.wordpiece.encode(text, self.contract) for text in texts]
+        with timed("infer") as infer_span:
+            found = self.infer(encoded)
+        with timed("decode") as decode_span:
+            answers = [
+                {"text": text, **decode(p, self.contract, scores)}
+                for text, p in zip(texts, found, strict=True)
+            ]
+        spans = (encode_span, infer_span, decode_span)
+        return answers, {span.name: span.duration_ms for span in spans}
+
+
+@timed("load")
+def load(folder: str | Path) -> Model:
+    """The bundle in `folder`, every file of its manifest checked, warmed up by one inference.
+
+    Raises BundleError, ContractError or VocabularyError where something is wrong with it.
+    """
+    folder = Path(folder)
+    name, content, fingerprint = verify(folder)
+    wordpiece = wordpieces.load(folder / "vocab.txt")
+    contract = contracts.load(folder / "contract.json", wordpiece.vocab)
+    if contract.name != name:
+        raise BundleError(
+            f"{folder / 'contract.json'}: $.name: found {contract.name!r}, expected {name!r} "
+            "as in the manifest"
+        )
+    model = Model(contract, wordpiece, open_session(content), fingerprint)
+    model.run(wordpiece.encode("", contract))
+    return model
+
+
+def open_session(model: str | bytes) -> onnxruntime.InferenceSession:
+    """A session on one thread over an ONNX file or its content. Raises BundleError."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    # Spinning threads would burn the CPU that Cloud Run bills; export optimised the graph already.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own exceptions share no public base
+        reason = str(error).strip().splitlines()[0]
+        raise BundleError(f"{MODEL}: found a file that onnxruntime cannot open ({reason})") from None
+
+
+def verify(folder: Path) -> tuple[str, bytes, str]:
+    """Check every file of the manifest. Returns the bundle's name, the model's bytes and hash."""
+    at = folder / "manifest.json"
+    try:
+        manifest = json.loads(at.read_text("utf-8"))
+        files = {path: (entry["sha256"], entry["size"]) for path, entry in manifest["files"].items()}
+        name = manifest["name"]
+    except FileNotFoundError:
+        raise BundleError(f"{at}: found no file, expected the manifest of a bundle") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BundleError(f"{at}: found no readable manifest ({error!r})") from None
+    for path in NEEDED:
+        if path not in files:
+            raise BundleError(f"{at}: $.files: found no {path!r}, expected its hash")
+    model = b""
+    for path, (sha256, size) in files.items():
+        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+            raise BundleError(f"{at}: $.files: found {path!r}, expected a path inside the bundle")
+        content = _read(folder / path, sha256, size)
+        if path == MODEL:
+            model = content
+    return name, model, files[MODEL][0]
+
+
+def _read(path: Path, sha256: str, size: int) -> bytes:
+    expected = f"sha256 {sha256} of {size} bytes"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BundleError(
+            f"{path}: found no readable file ({error.strerror}), no sha256, expected {expected}"
+        ) from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise BundleError(
+            f"{path}: found sha256 {found} of {len(content)} bytes, expected {expected}"
+        )
+    return content

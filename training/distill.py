@@ -1,0 +1,152 @@
+"""Stage 2: distil the teacher into a small student over a transfer set.
+
+    python -m training.distill --teacher build/train/teacher --out build/train/student
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import torch
+
+from training import augment, dataset, encoder, losses, metrics, runs, transfer
+from training.batches import bucketed, control_rows, pad
+from training.loop import Schedule, device, fit
+from training.teacher import DATA, predict
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m training.distill", description=__doc__)
+    parser.add_argument("--teacher", type=Path, required=True, help="folder of the teacher")
+    parser.add_argument("--data", type=Path, default=DATA, help="labelled CSV")
+    parser.add_argument("--transfer", type=Path, help="further texts of your own, one a line")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the trained student")
+    parser.add_argument("--student", choices=encoder.PRESETS, default="tiny")
+    parser.add_argument("--all-rows", action="store_true", help="train on dev and test rows too")
+    parser.add_argument("--size", type=int, default=160_000, help="texts in the transfer set")
+    parser.add_argument("--epochs", type=int, default=14)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--rate", type=float, default=2e-3, help="learning rate")
+    parser.add_argument("--gold", type=float, default=0.5,
+                        help="weight of the true labels beside the teacher's, 0 to 1")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=1)
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
+    if not (options.teacher / "metrics.json").exists():
+        raise ValueError(f"--teacher {options.teacher}: found no finished teacher there")
+    words_path = options.data.with_name("augment.json")
+    settings = {
+        k: v for k, v in vars(options).items() if k not in ("out", "teacher", "data", "transfer")
+    }
+    mark = runs.fingerprint(
+        {"stage": "distill", **settings}, options.data, options.teacher / "metrics.json",
+        words_path if words_path.exists() else None, options.transfer,
+    )  # fmt: skip
+    if runs.finished(options.out, mark):
+        print(f"student: {options.out} is finished already")
+        return
+    teacher, contract, wordpiece = encoder.load(options.teacher)
+    rows = dataset.read(options.data, contract)
+    train = [row for row in rows if options.all_rows or row.split == "train"]
+    held_out = [] if options.all_rows else [row for row in rows if row.split != "train"]
+    dev = [row for row in rows if row.split == "dev"]
+
+    words = augment.read_words(words_path)
+    texts = transfer.generate(
+        train, held_out, wordpiece.vocab, words, options.size, options.seed
+    )
+    if options.transfer:
+        texts += transfer.read_lines(options.transfer)
+    print(f"student: labelling {len(texts)} texts", flush=True)
+    wanted, applies = soft_targets(options.out, mark, teacher, contract, wordpiece, texts)
+    known = {row.text: n for n, row in enumerate(train)}
+    gold, gold_applies = dataset.targets(train, contract)
+    for n, text in enumerate(texts):
+        if text in known:  # each labelled text stands in the transfer set as it is
+            wanted[n] += options.gold * (gold[known[text]] - wanted[n])
+            applies[n] += options.gold * (gold_applies[known[text]] - applies[n])
+    wanted, applies = torch.from_numpy(wanted), torch.from_numpy(applies)
+
+    torch.manual_seed(options.seed)
+    student = encoder.make_student(options.student, teacher, contract)
+    ids = [wordpiece.encode(text, contract) for text in texts]
+    lengths = list(map(len, ids))
+    where = device()
+
+    def batch_loss(batch: list[int]) -> torch.Tensor:
+        input_ids, mask = pad([ids[n] for n in batch], wordpiece.vocab["[PAD]"])
+        input_ids, mask = input_ids.to(where), mask.to(where)
+        logits = student(input_ids=input_ids, attention_mask=mask).logits
+        found = control_rows(logits, mask, len(contract.tasks))
+        return losses.loss(found, wanted[batch].to(where), applies[batch].to(where), contract)
+
+    def after_epoch(epoch: int) -> str:
+        found = predict(student, contract, wordpiece, [row.text for row in dev])
+        return metrics.line(metrics.score(found, dev, contract))
+
+    # The labelled texts come three times an epoch: they are the ones with the truth beside them.
+    labelled = [n for n, text in enumerate(texts) if text in known]
+
+    def epoch_batches(epoch: int) -> list[list[int]]:
+        order = [*range(len(texts)), *labelled, *labelled]
+        batches = bucketed([lengths[n] for n in order], options.batch_size,
+                           Random(f"{options.seed} {epoch}"))  # fmt: skip
+        return [[order[n] for n in batch] for batch in batches]
+
+    history = fit(
+        student, [student.parameters()], Schedule(options.epochs, options.batch_size,
+                                                  (options.rate,)),
+        epoch_batches, batch_loss, options.out, mark, options.seed, "student",
+        after_epoch if dev else None,
+    )  # fmt: skip
+    encoder.save(student, options.teacher / "contract.json", options.teacher, options.out)
+    (options.out / "soft.npz").unlink()
+    runs.finish(options.out, {
+        "fingerprint": mark, "stage": "distill", "preset": options.student,
+        "trained_on": "all rows" if options.all_rows else "train split",
+        "texts": len(texts), "settings": settings, "history": history,
+        "dev": metrics.score(predict(student, contract, wordpiece, [r.text for r in dev]), dev,
+                             contract) if dev else None,
+    })  # fmt: skip
+
+
+def soft_targets(
+    out: Path, mark: str, teacher, contract, wordpiece, texts: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The teacher's probabilities (N, L) for the texts, and how much each task applies (N, tasks):
+    as likely as the teacher thinks that the task's `only_if` holds.
+
+    Kept beside the checkpoint until the stage is finished, so that a resumed run need not ask the
+    teacher again.
+    """
+    path = out / "soft.npz"
+    if path.exists():
+        with np.load(path) as kept:
+            if str(kept["mark"]) == mark:
+                wanted = kept["wanted"].astype(np.float32)
+                return wanted, _applies(wanted, contract)
+    wanted = predict(teacher, contract, wordpiece, texts).astype(np.float16)
+    temporary = out / "soft.tmp.npz"
+    np.savez(temporary, mark=mark, wanted=wanted)
+    temporary.replace(path)
+    return wanted.astype(np.float32), _applies(wanted, contract)
+
+
+def _applies(wanted: np.ndarray, contract) -> np.ndarray:
+    applies = np.ones((len(wanted), len(contract.tasks)), np.float32)
+    tasks = {task.name: task for task in contract.tasks}
+    for t, task in enumerate(contract.tasks):
+        for name, label in task.only_if:
+            condition = tasks[name]
+            applies[:, t] *= wanted[:, condition.start + condition.labels.index(label)]
+    return applies
+
+
+if __name__ == "__main__":
+    runs.stage(main)
