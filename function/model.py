@@ -128,7 +128,7 @@ def open_session(model: str | bytes) -> onnxruntime.InferenceSession:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exceptions share no public base
         reason = str(error).strip().splitlines()[0]
-        raise BundleError(f"{MODEL}: found a file that onnxruntime cannot open ({reason})") from None
+        raise BundleError(f"{MODEL}: found what onnxruntime cannot open ({reason})") from None
 
 
 def verify(folder: Path) -> tuple[str, bytes, str]:
@@ -136,8 +136,8 @@ def verify(folder: Path) -> tuple[str, bytes, str]:
     at = folder / "manifest.json"
     try:
         manifest = json.loads(at.read_text("utf-8"))
-        files = {path: (entry["sha256"], entry["size"]) for path, entry in manifest["files"].items()}
-        name = manifest["name"]
+        name, entries = manifest["name"], manifest["files"].items()
+        files = {path: (entry["sha256"], entry["size"]) for path, entry in entries}
     except FileNotFoundError:
         raise BundleError(f"{at}: found no file, expected the manifest of a bundle") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

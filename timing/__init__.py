@@ -1,4 +1,4 @@
-"""How long each stage took: `@timed`, `@timed("name")` or `with timed("name"):`, one JSON line each.
+"""How long each stage took: `@timed`, `@timed("name")`, `with timed("name"):`; a JSON line each.
 
 Stdlib only and light to import, because it runs before everything else. The lines follow Cloud
 Logging's structured form; no argument of a timed function is ever logged.

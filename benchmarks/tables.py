@@ -1,0 +1,62 @@
+"""Write the README's figures from what was measured; `--check` only says whether they are stale.
+
+    python -m benchmarks.tables
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+README = Path("README.md")
+LATENCY = Path("benchmarks/results/latency.json")
+MANIFEST = Path("bundle/manifest.json")
+
+
+def latency() -> str:
+    rows = ["| one text, one thread | p50 ms | p95 ms | times faster |", "|---|---|---|---|"]
+    rows += [
+        f"| {r['name']} | {r['p50_ms']:.3f} | {r['p95_ms']:.3f} | {r['times_faster']:.0f} |"
+        for r in json.loads(LATENCY.read_text())["results"]
+    ]
+    return "\n".join(rows)
+
+
+def accuracy() -> str:
+    metrics = json.loads(MANIFEST.read_text())["metrics"]
+    models = metrics["models"]
+    rows = [f"| {metrics['rows']['test']} test phrases | {' | '.join(models)} |",
+            "|---|" + "---|" * len(models)]  # fmt: skip
+    tasks = next(iter(models.values()))["test"]
+    for title, read in (("", lambda m: m["test"]), ("`names`: ", lambda m: m["origins"]["names"])):
+        for task in tasks:
+            for key, name in (("accuracy", "accuracy"), ("micro_f1", "micro-F1"),
+                              ("macro_f1", "macro-F1")):  # fmt: skip
+                if key in tasks[task]:
+                    cells = " | ".join(f"{read(m)[task][key]:.4f}" for m in models.values())
+                    rows.append(f"| {title}{task}, {name} | {cells} |")
+    return "\n".join(rows)
+
+
+def fresh(text: str) -> str:
+    """`text` with every generated part made anew, between `<!-- name -->` and `<!-- /name -->`."""
+    for part in (accuracy, latency):
+        head, tail = f"<!-- {part.__name__} -->", f"<!-- /{part.__name__} -->"
+        before, _, rest = text.partition(head)
+        _, _, after = rest.partition(tail)
+        text = f"{before}{head}\n{part()}\n{tail}{after}"
+    return text
+
+
+def main() -> None:
+    text = README.read_text("utf-8")
+    if "--check" in sys.argv:
+        if fresh(text) != text:
+            sys.exit("README.md: its tables are stale, expected `python -m benchmarks.tables`")
+        return
+    README.write_text(fresh(text), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
