@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from google.protobuf.message import DecodeError
 from tqdm import tqdm
 
 from export.oracle import Oracle
@@ -36,7 +37,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="labelled CSV, for its texts")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     options = parser.parse_args()
-    integers = [node for node in nodes(onnx.load(options.int8).graph) if node.op_type in INTEGER]
+    integers = [node for node in nodes(graph_of(options.int8)) if node.op_type in INTEGER]
     if not integers:
         raise ValueError(f"{options.int8}: found no integer matmul in the graph, expected int8")
     contract, _ = encoder.load_words(options.student / "contract.json", options.student)
@@ -54,6 +55,13 @@ def main() -> None:
                 f"torch of {low}, expected at least {AGREEMENT} in every task"
             )
     write_json(options.out, report)
+
+
+def graph_of(path: Path) -> onnx.GraphProto:
+    try:
+        return onnx.load(path).graph
+    except DecodeError as error:
+        raise ValueError(f"{path}: found no whole ONNX file ({error}), expected one") from None
 
 
 def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
@@ -92,7 +100,9 @@ def feed(graph: onnxruntime.InferenceSession, ids: list[int]) -> dict[str, np.nd
 
 
 def session(path: Path) -> onnxruntime.InferenceSession:
+    """The graph as it stands in the file: so it is served, not optimised any further."""
     options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
