@@ -9,15 +9,17 @@ the server listens; a bad one ends the process with one line.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import sys
 import traceback
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import flask
 import functions_framework
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
+from werkzeug.exceptions import BadRequest
 
 import timing
 from function import model as models
@@ -65,6 +67,9 @@ def classify(asked: flask.Request) -> flask.Response:
             log["stack"] = traceback.format_exc()
             problem = Problem(500, "Something went wrong here; the request may be fine.")
             answer = respond(problem.document(), 500, "application/problem+json")
+        # functions-framework reads what is left of a body after the answer, all of it into memory
+        # and with an exception where it was cut: there is nothing left.
+        asked.stream = io.BytesIO()
     timing.sink({
         "severity": "ERROR" if answer.status_code >= 500 else "INFO",
         "message": f"{asked.method} {answer.status_code} in {span.duration_ms:.3f} ms",
@@ -88,7 +93,8 @@ def route(asked: flask.Request, log: dict) -> flask.Response:
         return respond(json.dumps({"status": "ready", "model": MODEL.id}).encode())
     if asked.path == "/openapi.json":
         return respond(json.dumps(openapi.describe(MODEL.contract, MODEL.id)).encode())
-    query = dict(asked.args.lists())
+    # As URLSearchParams reads it: bytes that are no UTF-8 become U+FFFD.
+    query = parse_qs(asked.query_string.decode("latin-1"), keep_blank_values=True)
     if asked.method in GET:
         scores = request.scores_of(query, ("text", "scores"))
         return cached(asked, request.text_of(query), scores, log)
@@ -102,13 +108,17 @@ def body(asked: flask.Request) -> bytes:
         found = asked.mimetype or "none"
         fault = named(f"found {found}, expected application/json", "Content-Type")
         raise Problem(415, f"The content type is {found}, expected application/json.", [fault])
-    asked.max_content_length = request.MAX_BODY  # holds for a chunked body as well
+    content, most = b"", request.MAX_BODY
     try:
-        return asked.get_data(cache=False)
-    except RequestEntityTooLarge:
-        raise Problem(413, f"The body is over {request.MAX_BODY} bytes.") from None
+        # A chunked body announces no length: read at most one byte more than may come.
+        if (asked.content_length or 0) <= most:
+            while len(content) <= most and (part := asked.stream.read(most + 1 - len(content))):
+                content += part
+            if len(content) <= most:
+                return content
     except BadRequest:
         raise Problem(400, "The body ended before its announced length.") from None
+    raise Problem(413, f"The body is over {most} bytes.", Connection="close")
 
 
 def cached(asked: flask.Request, text: str, scores: bool, log: dict) -> flask.Response:

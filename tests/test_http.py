@@ -1,0 +1,223 @@
+"""The function over real HTTP: every conformance case, and what JSON cannot express.
+
+The cases in `conformance/*.json` know no language: each is a request and what is expected of the
+answer (status, headers that contain, JSON that holds at least this).
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, make_bundle
+
+CASES = [
+    pytest.param(case, id=f"{path.stem}: {case['name']}")
+    for path in sorted((ROOT / "tests" / "conformance").glob("*.json"))
+    for case in json.loads(path.read_text("utf-8"))
+]
+
+
+@contextlib.contextmanager
+def server(bundle: Path, log: Path) -> Iterator[int]:
+    """A started function; gives its port once it is ready."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "functions_framework", "--source", "function/main.py",
+               "--target", "classify", "--host", "127.0.0.1", "--port", str(port)]  # fmt: skip
+    env = {**os.environ, "BUNDLE": str(bundle), "PYTHONPATH": str(ROOT)}
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=out)
+        try:
+            deadline = time.monotonic() + 60
+            while True:
+                with contextlib.suppress(OSError):
+                    if ask(port, "GET", "/ready")[0] == 200:
+                        break
+                if process.poll() is not None or time.monotonic() > deadline:
+                    pytest.fail(f"the server did not start:\n{log.read_text()}")
+                time.sleep(0.05)
+            yield port
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def ask(port: int, method: str, path: str, body=None, headers=None, chunked=False):
+    """(status, headers, content) of one request on a connection of its own."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        given = iter([body]) if chunked else body
+        connection.request(method, path, given, headers or {}, encode_chunked=chunked)
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("server") / "log"
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory, log) -> Iterator[int]:
+    with server(make_bundle(tmp_path_factory.mktemp("bundle") / "pets"), log) as port:
+        yield port
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_conformance(case, port):
+    request, expected = case["request"], case["expect"]
+    headers = dict(request.get("headers", {}))
+    if "json" in request:
+        body = json.dumps(request["json"]).encode()
+    elif "base64" in request:
+        body = base64.b64decode(request["base64"])
+    else:
+        # A body is a string, or a list of strings and [string, times].
+        parts = request.get("body", [])
+        parts = [parts] if isinstance(parts, str) else parts
+        body = "".join(p if isinstance(p, str) else p[0] * p[1] for p in parts).encode()
+        body = body if "body" in request else None
+    chunked = request.get("chunked", False)
+    if chunked:
+        headers["Transfer-Encoding"] = "chunked"
+    status, found, content = ask(
+        port, request["method"], request["path"], body, headers, chunked
+    )
+    if expected["status"] == "4xx":
+        assert 400 <= status < 500, content
+    else:
+        assert status == expected["status"], content
+    for name, part in expected.get("headers", {}).items():
+        assert part in found.get(name, ""), name
+    if request["method"] == "HEAD":
+        assert content == b""
+    if "json" in expected:
+        assert_holds(json.loads(content), expected["json"], "$")
+    # Whatever came before, the next request is served.
+    assert ask(port, "GET", "/classify?text=cat")[0] == 200
+
+
+def assert_holds(found, expected, at: str) -> None:
+    """`found` has at least what `expected` has; lists have the same length."""
+    if isinstance(expected, dict):
+        assert isinstance(found, dict), at
+        for key, value in expected.items():
+            assert key in found, f"{at}.{key}"
+            assert_holds(found[key], value, f"{at}.{key}")
+    elif isinstance(expected, list):
+        assert isinstance(found, list) and len(found) == len(expected), at
+        for n, value in enumerate(expected):
+            assert_holds(found[n], value, f"{at}[{n}]")
+    else:
+        assert found == expected, at
+
+
+def test_keys_come_in_the_contracts_order(port):
+    body = json.dumps({"text": "cat"}).encode()
+    content = ask(port, "POST", "/", body, {"Content-Type": "application/json"})[2]
+    assert list(json.loads(content)["results"][0]) == ["text", "animal", "kinds"]
+
+
+def test_etag_answers_not_modified(port):
+    path = "/classify?text=cat"
+    _, headers, _ = ask(port, "GET", path)
+    status, again, content = ask(port, "GET", path, headers={"If-None-Match": headers["ETag"]})
+    assert (status, content, again["ETag"]) == (304, b"", headers["ETag"])
+    for other in ("/classify?text=dog", path + "&scores=all"):
+        assert ask(port, "GET", other)[1]["ETag"] != headers["ETag"]
+        assert ask(port, "GET", other, headers={"If-None-Match": headers["ETag"]})[0] == 200
+
+
+def test_a_body_shorter_than_announced_does_not_block_others(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as half:
+        half.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                     b"Content-Length: 500\r\n\r\n{\"text\"")  # fmt: skip
+        assert ask(port, "GET", "/classify?text=cat")[0] == 200
+        half.shutdown(socket.SHUT_WR)
+        answer = half.recv(4096)
+        assert answer == b"" or b" 400 " in answer.splitlines()[0]
+    assert ask(port, "GET", "/health")[0] == 200
+
+
+def test_log_lines_are_json_and_hold_no_text_of_users(port, log):
+    secret = "unmistakable"
+    assert ask(port, "GET", f"/classify?text={secret}")[0] == 200
+    ask(port, "POST", "/", json.dumps({secret: secret}).encode(),
+        {"Content-Type": "application/json"})  # fmt: skip
+    content = log.read_text()
+    assert secret not in content and "Traceback" not in content
+    records = [json.loads(line) for line in content.splitlines() if line.startswith("{")]
+    assert {"load", "encode", "infer", "decode", "request"} <= {r.get("span") for r in records}
+    summary = [r for r in records if "status" in r and r.get("texts") == 1][-1]
+    assert {"severity", "message", "encode_ms", "infer_ms", "decode_ms"} <= set(summary)
+
+
+def test_what_nobody_expected_is_a_500_problem(pets_bundle, monkeypatch, records):
+    monkeypatch.setenv("BUNDLE", str(pets_bundle))
+    from werkzeug.test import EnvironBuilder
+
+    from function import main
+
+    monkeypatch.setattr(main, "answered", lambda *_: 1 / 0)
+    import flask
+
+    app = flask.Flask("test")
+    builder = EnvironBuilder("/classify", query_string={"text": "cat"})
+    with app.request_context(builder.get_environ()):
+        answer = main.classify(flask.request)
+    assert answer.status_code == 500 and answer.mimetype == "application/problem+json"
+    assert b"division" not in answer.data
+    assert "ZeroDivisionError" in records[-1]["stack"] and records[-1]["severity"] == "ERROR"
+
+
+def start(bundle: Path) -> subprocess.CompletedProcess:
+    env = {**os.environ, "BUNDLE": str(bundle), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "functions_framework", "--source", "function/main.py",
+               "--target", "classify", "--port", "0"]  # fmt: skip
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (lambda folder: (folder / "vocab.txt").unlink(), "vocab.txt: found no readable file"),
+        (lambda folder: (folder / "vocab.txt").write_text("[PAD]\n"), "vocab.txt: found sha256"),
+        (lambda folder: shutil.rmtree(folder), "manifest.json: found no file"),
+    ],
+)
+def test_a_bad_bundle_stops_the_start_with_one_line(pets_bundle, harm, message):
+    harm(pets_bundle)
+    done = start(pets_bundle)
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("{")]
+    assert done.returncode != 0 and len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ") and message in lines[0]
+
+
+def test_the_shipped_model_answers_the_readmes_questions(shipped, tmp_path):
+    with server(shipped, tmp_path / "log") as port:
+        body = json.dumps({"texts": ["smoked paprika", "poop cake", "oat milk", "gelatin"]})
+        content = ask(port, "POST", "/", body.encode(), {"Content-Type": "application/json"})[2]
+    paprika, cake, milk, gelatin = json.loads(content)["results"]
+    assert paprika["ingredient"]["label"] == "ingredient"
+    assert paprika["source"]["label"] == "plant"
+    assert "spice" in [category["label"] for category in paprika["categories"]]
+    assert cake["ingredient"]["label"] == "not_ingredient"
+    assert cake["source"] is None and cake["categories"] == []
+    assert milk["source"]["label"] == "plant"
+    assert gelatin["source"]["label"] == "dead_animal"

@@ -1,0 +1,200 @@
+"""The parts of training: augmentation, batches, losses, student start, transfer set, resuming."""
+
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from function import contract as contracts
+from function import wordpiece as wordpieces
+from tests.training_fixtures import CONTRACT, write_base, write_contract
+from training import augment, batches, encoder, loop, losses, metrics, transfer
+from training.dataset import Row
+from training.similar import similar_key
+
+
+@pytest.fixture(scope="module")
+def words():
+    return wordpieces.load(f"{encoder.default_base()}/vocab.txt")
+
+
+@pytest.fixture(scope="module")
+def pets(words):
+    return contracts.parse(CONTRACT, words.vocab)
+
+
+def test_augment_is_seeded_and_often_leaves_the_text_alone():
+    lists = augment.Words(("2",), ("cups",), ("chopped",), (", to taste",))
+    made = [augment.augment("golden beets", lists, Random(n)) for n in range(400)]
+    assert made == [augment.augment("golden beets", lists, Random(n)) for n in range(400)]
+    assert 150 < made.count("golden beets") < 280
+    assert any("2 cups" in text for text in made) and any("chopped" in text for text in made)
+    plain = [augment.augment("golden beets", augment.Words(), Random(n)) for n in range(400)]
+    assert not any("cups" in text or "chopped" in text for text in plain)
+
+
+def test_misspell_changes_one_long_word_and_keeps_its_first_letter():
+    for n in range(300):
+        made = augment.misspell("an onion", Random(n))
+        first, word = made.split(" ")
+        assert first == "an" and word[0] == "o" and abs(len(word) - 5) <= 1
+    assert augment.misspell("a fig", Random(0)) == "a fig"
+    assert augment.misspell("豆腐豆腐豆腐", Random(0))  # no key of a QWERTY keyboard
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("onion", "onions"), ("onions", "onion"), ("gas", "gas"), ("berry", "berries"),
+     ("radish", "radishes"), ("asparagus", "asparagus"), ("豆", "豆"), ("day boy", "day boys")],
+)  # fmt: skip
+def test_pluralize(one, other):
+    assert augment.pluralize(one) == other
+
+
+def test_read_words_names_the_place(tmp_path):
+    path = tmp_path / "augment.json"
+    assert augment.read_words(path) == augment.Words()
+    path.write_text('{"quantities": []}')
+    with pytest.raises(ValueError, match="expected an object with exactly quantities, units"):
+        augment.read_words(path)
+
+
+def test_bucketed_takes_every_row_once_and_sorts_by_length():
+    lengths = [Random(0).randrange(5, 30) for _ in range(1_000)]
+    for random in (Random(1), None):
+        made = batches.bucketed(lengths, 64, random)
+        assert sorted(n for batch in made for n in batch) == list(range(1_000))
+        waste = sum(max(lengths[n] for n in b) * len(b) - sum(lengths[n] for n in b) for b in made)
+        assert waste < 0.1 * sum(lengths)
+    assert batches.bucketed(lengths, 64, Random(1)) != batches.bucketed(lengths, 64, Random(2))
+    assert batches.bucketed([], 64, Random(1)) == []
+
+
+def test_control_rows_are_read_at_each_texts_own_end(words, pets):
+    ids = [words.encode(text, pets) for text in ("cat", "a rather long phrase > + | here")]
+    padded, mask = batches.pad(ids, words.vocab["[PAD]"])
+    logits = padded[:, :, None].float().expand(-1, -1, 8)  # every logit is its own piece's id
+    rows = batches.control_rows(logits, mask, 3)
+    assert rows[:, :, 0].tolist() == [list(pets.control_ids)] * 2
+
+
+def test_loss_is_the_sum_of_each_tasks_own(pets):
+    torch.manual_seed(0)
+    rows = torch.randn(2, 3, 8)
+    wanted = torch.tensor([[1.0, 0, 0, 1, 0, 1, 0, 1], [0, 1, 0, 0, 0, 0, 0, 0]])
+    applies = torch.tensor([[1.0, 1, 1], [1, 0, 0]])
+    by_hand = (
+        functional.cross_entropy(rows[:, 0, 0:2], torch.tensor([0, 1]))
+        + functional.cross_entropy(rows[:1, 1, 2:5], torch.tensor([1]))
+        + functional.binary_cross_entropy_with_logits(
+            rows[0, 2, 5:8], wanted[0, 5:8], reduction="sum")
+    )  # fmt: skip
+    torch.testing.assert_close(losses.loss(rows, wanted, applies, pets), by_hand)
+
+
+def test_columns_and_rows_of_other_tasks_get_no_gradient(pets):
+    rows = torch.randn(1, 3, 8, requires_grad=True)
+    wanted = torch.tensor([[0.0, 1, 0, 0, 0, 0, 0, 0]])
+    losses.loss(rows, wanted, torch.tensor([[1.0, 0, 0]]), pets).backward()
+    moved = rows.grad[0].abs() > 0
+    assert moved[0, :2].all() and moved.sum() == 2
+
+
+def test_projection_keeps_the_directions_of_most_variance():
+    torch.manual_seed(0)
+    hidden = torch.randn(500, 4) * torch.tensor([9.0, 7, 5, 3])
+    words = hidden @ torch.linalg.qr(torch.randn(16, 16))[0][:4]
+    made = encoder.project(words, 4)
+    assert made.std() == pytest.approx(0.02, rel=0.01)
+    distances = torch.pdist(words - words.mean(0)), torch.pdist(made)
+    assert torch.corrcoef(torch.stack(distances))[0, 1] > 0.9999  # four axes hold all of it
+
+
+def test_transfer_set_is_seeded_distinct_and_apart_from_held_out_rows(words):
+    def row(text, split):
+        return Row(text, {}, "x", split, 1)
+
+    train = [row(text, "train") for text in ("grey tabby", "golden hound", "pale green finch")]
+    held = [row("golden tabby", "test")]
+    made = transfer.generate(train, held, words.vocab, augment.Words(), 400, 3)
+    assert made == transfer.generate(train, held, words.vocab, augment.Words(), 400, 3)
+    assert len(made) == len(set(made)) == 400 and made[:3] == sorted(made[:3])
+    assert {r.text for r in train} <= set(made)
+    assert similar_key("Tabby, golden") not in {similar_key(text) for text in made}
+
+
+def test_scores_count_only_rows_that_a_task_applies_to(pets):
+    rows = [
+        Row("a", {"animal": ("yes",), "kind": ("cat",), "traits": ("small",)}, "x", "test", 2),
+        Row("b", {"animal": ("no",)}, "y", "test", 3),
+    ]
+    found = np.array([[0.9, 0.1, 0.2, 0.7, 0.1, 0.6, 0.6, 0.1], [0.8, 0.2, 0, 1, 0, 1, 1, 1]])
+    scores = metrics.score(found, rows, pets, per_label=True)
+    assert scores["animal"]["accuracy"] == 0.5 and scores["kind"]["accuracy"] == 0.0
+    assert scores["traits"]["micro_f1"] == 0.6667  # one right, one too many
+    assert scores["traits"]["macro_f1"] == 0.5  # 1 and 0; nobody spoke of `rare`
+    assert set(metrics.by_origin(found, rows, pets)["y"]) == {"animal"}
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
+    data = torch.randn(40, 6, generator=torch.Generator().manual_seed(1))
+
+    def run(folder, die_after=None, fingerprint="same"):
+        folder.mkdir(exist_ok=True)
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(6, 6), torch.nn.Dropout(0.3))
+        seen = []
+
+        def epoch_batches(epoch):
+            order = Random(epoch).sample(range(40), 40)
+            return [order[n : n + 9] for n in range(0, 40, 9)]
+
+        def after_epoch(epoch):
+            seen.append(epoch)
+            if epoch == die_after:
+                raise Killed
+            return ""
+
+        loop.fit(
+            model, [model.parameters()], loop.Schedule(4, 9, (1e-2,), accumulate=2), epoch_batches,
+            lambda batch: model(data[batch]).pow(2).mean(), folder, fingerprint, 7, "test",
+            after_epoch,
+        )  # fmt: skip
+        return model.state_dict(), seen
+
+    whole, _ = run(tmp_path / "whole")
+    with pytest.raises(Killed):
+        run(tmp_path / "killed", die_after=2)
+    resumed, seen = run(tmp_path / "killed")
+    assert seen == [2, 3]  # the third epoch was not saved when the run died
+    for name, weight in whole.items():
+        torch.testing.assert_close(resumed[name], weight, rtol=0, atol=0)
+    _, seen = run(tmp_path / "killed", fingerprint="other settings")
+    assert seen == [0, 1, 2, 3]
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_place(tmp_path):
+    model = torch.nn.Linear(1, 1)
+    with pytest.raises(FloatingPointError, match="test: epoch 1, batch 2: found loss nan"):
+        loop.fit(
+            model, [model.parameters()], loop.Schedule(1, 1, (1e-2,)), lambda epoch: [1.0, 0.0],
+            lambda batch: (model.weight / batch - model.weight / batch).sum() if batch == 0
+            else model.weight.sum(), tmp_path, "x", 0, "test",
+        )  # fmt: skip
+
+
+def test_base_errors_are_one_line(tmp_path):
+    contract = write_contract(tmp_path)
+    with pytest.raises(ValueError, match="--base no/such: found no model there") as error:
+        encoder.load_base("no/such", contract, tmp_path)
+    assert "\n" not in str(error.value)
+    base = write_base(tmp_path)
+    contract.write_text(contract.read_text().replace('"max_pieces": 32', '"max_pieces": 99'))
+    with pytest.raises(ValueError, match=r"\$.max_pieces: found 99, expected at most the 64"):
+        encoder.load_base(str(base), contract, tmp_path)
