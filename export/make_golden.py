@@ -25,7 +25,8 @@ SAMPLED = 100
 ODD = (  # what a tokenizer or a reader of control tokens may stumble over
     "a", "7", "!", "...", ">", "> + |", "[SEP]", "[CLS] butter [SEP]", "butter > + |", "##ing",
     "BUTTER", "Crème fraîche", "jalapeño", "jalapen\u0303o", "İstanbul", "ΣΊΣΥΦΟΣ", "straße",
-    "豆腐", "日本の味噌汁", "김치", "🍕", "👩‍🍳 salt", "½ cup sugar", "olive\u00a0oil", "olive\toil\n",
+    "豆腐", "日本の味噌汁", "김치", "🍕", "👩‍🍳 salt", "½ cup sugar", "olive\u00a0oil",
+    "olive\toil\n",
     "\u200bsalt\ufeff", "na\u0308\u0301\u0316ive", "х​леб", "נענע", "گلاب", "नमक", "น้ำปลา",
     "a" * 101, "x" * 100, "salt " * 60, "extra-virgin (cold-pressed) olive oil, 500ml",
     "O'Brien's \"best\" butter & jam", "100% cocoa", "e\u0301" * 40,
