@@ -1,0 +1,108 @@
+"""Stage 8: the folder that ships, with a hash of every file in it.
+
+    python -m export.bundle --run build/train --out build/train/bundle
+
+`--run` is the folder of a whole run: student/, onnx/, parity.json, golden.json and, where it was
+evaluated, metrics.json. The same run gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+
+from export.card import card
+from training.runs import stage, write_json
+
+VERSION = "1.0.0"
+COPIED = ("config.json", "special_tokens_map.json", "tokenizer_config.json", "vocab.txt")
+LIBRARIES = ("torch", "transformers", "tokenizers", "optimum", "optimum-onnx", "onnx",
+             "onnxruntime")  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m export.bundle", description=__doc__)
+    parser.add_argument("--run", type=Path, required=True, help="folder of a training run")
+    parser.add_argument("--metrics", type=Path, help="metrics.json of the measured run, if another")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
+    options = parser.parse_args()
+    bundle(options.run, options.metrics or options.run / "metrics.json", options.out)
+    size = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
+    print(f"bundle: {options.out} {size / 1e6:.2f} MB")
+
+
+def bundle(run: Path, metrics_path: Path, out: Path) -> None:
+    """Assemble the bundle of `run` in `out`, replacing what was there in one rename.
+
+    Raises ValueError naming the first file that the run has not made, or where `out` is a folder
+    of something else.
+    """
+    if out.exists() and not (out / "manifest.json").exists():
+        raise ValueError(f"--out {out}: found something else there, expected a bundle or nothing")
+    student = run / "student"
+    sources = {name: student / name for name in COPIED}
+    sources["onnx/model_quantized.onnx"] = run / "onnx" / "model_quantized.onnx"
+    sources["golden.json"] = run / "golden.json"
+    read = [student / "contract.json", student / "tokenizer.json", student / "metrics.json",
+            run / "teacher" / "metrics.json", run / "parity.json"]  # fmt: skip
+    for path in [*sources.values(), *read]:
+        if not path.exists():
+            raise ValueError(f"{path}: found no file, expected the result of an earlier stage")
+    contract, tokenizer, distilled, taught, parity = (
+        json.loads(path.read_text("utf-8")) for path in read
+    )
+    metrics = json.loads(metrics_path.read_text("utf-8")) if metrics_path.exists() else None
+    contract["version"] = VERSION
+
+    fresh = out.with_name(out.name + ".tmp")
+    shutil.rmtree(fresh, ignore_errors=True)
+    (fresh / "onnx").mkdir(parents=True)
+    for name, path in sources.items():
+        shutil.copyfile(path, fresh / name)
+    write_json(fresh / "contract.json", contract)
+    # Without white space: a third smaller, and as good to every reader.
+    (fresh / "tokenizer.json").write_text(
+        json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":")), "utf-8"
+    )
+    facts = {
+        "schema": 1,
+        "name": contract["name"],
+        "version": VERSION,
+        "base": taught["base"],
+        "preset": distilled["preset"],
+        "trained_on": distilled["trained_on"],
+        "seeds": {"teacher": taught["settings"]["seed"], "student": distilled["settings"]["seed"]},
+        "made_with": {name: version(name).split("+")[0] for name in LIBRARIES},
+        "parity": parity,
+        "metrics": metrics,
+    }
+    size = (fresh / "onnx" / "model_quantized.onnx").stat().st_size
+    (fresh / "README.md").write_text(card(contract, facts, size), "utf-8")
+    paths = sorted(path for path in fresh.rglob("*") if path.is_file())
+    files = {path.relative_to(fresh).as_posix(): _hashed(path) for path in paths}
+    write_json(fresh / "manifest.json", {**facts, "files": files})
+    replace(fresh, out)
+
+
+def _hashed(path: Path) -> dict:
+    content = path.read_bytes()
+    return {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+
+
+def replace(fresh: Path, out: Path) -> None:
+    """Put the folder `fresh` in the place of `out`; a kill in between leaves the old one beside."""
+    old = out.with_name(out.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        os.rename(out, old)
+    os.rename(fresh, out)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    stage(main)

@@ -1,0 +1,119 @@
+"""The model card (README.md of the bundle), made from the contract and the measured facts."""
+
+from __future__ import annotations
+
+_BASES = {  # Hugging Face name and licence of the bases that the project knows
+    "all-MiniLM-L6-v2": ("sentence-transformers/all-MiniLM-L6-v2", "apache-2.0"),
+}
+
+
+def card(contract: dict, facts: dict, size: int) -> str:
+    """Markdown with YAML front matter. `size`: bytes of the ONNX file."""
+    name = f"{contract['name']}-{facts['version']}"
+    base, licence = _BASES.get(facts["base"], (facts["base"], None))
+    front = ["---"]
+    if licence:
+        front += [f"license: {licence}", f"base_model: {base}"]
+    front += ["library_name: transformers", "pipeline_tag: token-classification",
+              "tags: [onnx, int8, multi-task, short-text]", "---"]  # fmt: skip
+    controls = " ".join(task["control"] for task in contract["tasks"])
+    parts = [
+        "\n".join(front),
+        f"# {name}\n\nA small BERT that reads a phrase followed by control tokens, "
+        f"`[CLS] phrase {controls} [SEP]`, and answers {len(contract['tasks'])} question(s) in one "
+        f"pass, each at its own control token. Preset `{facts['preset']}`, int8, "
+        f"{size / 1e6:.1f} MB. Made for short texts, at most {contract['max_pieces']} word pieces.",
+        "## Tasks\n\n" + _tasks(contract),
+        f"## Base model and licence\n\nThe teacher was fine-tuned from **{base}**; the student's "
+        "word embeddings are the teacher's, projected by PCA. " + _licence(base, licence),
+        _data(facts),
+        _metrics(facts),
+        _parity(facts["parity"]),
+        "## Limits\n\nThe model knows what its labelled phrases and its base model taught it: rare "
+        "names that are in neither are guesses, with scores that may be too sure. It reads English "
+        "best, and lower-cases everything. Scores are not calibrated. It must not be the only "
+        "guard where a wrong answer hurts somebody, such as an allergy.",
+        _use(contract),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _tasks(contract: dict) -> str:
+    rows = ["| task | control | kind | labels | only if |", "|---|---|---|---|---|"]
+    for task in contract["tasks"]:
+        condition = ", ".join(f"{k} is `{v}`" for k, v in task.get("only_if", {}).items()) or "–"
+        control = task["control"].replace("|", "\\|")
+        labels = ", ".join(f"`{label}`" for label in task["labels"])
+        rows.append(f"| {task['name']} | `{control}` | {task['kind']} | {labels} | {condition} |")
+    return "\n".join(rows)
+
+
+def _licence(base: str, licence: str | None) -> str:
+    if licence != "apache-2.0":
+        return "See the base model for its licence, which holds for this one as well."
+    return (
+        f"{base} is licensed under the Apache License, Version 2.0 "
+        "(https://www.apache.org/licenses/LICENSE-2.0), which holds for this derived work as "
+        "well. Notice: the weights were changed by fine-tuning, distillation and quantization."
+    )
+
+
+def _data(facts: dict) -> str:
+    trained = facts["trained_on"]
+    text = f"## Data\n\nThis model was trained on **{trained}** of the labelled phrases. "
+    if trained == "all rows":
+        text += (
+            "It is the *shipped* model. No figure can be measured on rows that it has seen, so the "
+            "figures below are those of the *measured* model: the same recipe and seeds, trained "
+            "on the training split alone."
+        )
+    else:
+        text += "It is the *measured* model; the figures below are its own."
+    return text
+
+
+def _metrics(facts: dict) -> str:
+    if not facts["metrics"]:
+        return ""
+    metrics = facts["metrics"]
+    rows = ["| model | task | accuracy | micro-F1 | macro-F1 |", "|---|---|---|---|---|"]
+    for model, scores in metrics["models"].items():
+        for task, figures in scores["test"].items():
+            shown = (figures.get(key) for key in ("accuracy", "micro_f1", "macro_f1"))
+            cells = " | ".join("–" if x is None else f"{x:.4f}" for x in shown)
+            rows.append(f"| {model} | {task} | {cells} |")
+    return (
+        f"## Metrics\n\nOn the {metrics['rows']['test']} phrases of the test split, none of them "
+        "similar to a training phrase (case, accents, punctuation, word order, plural, quantity). "
+        "Tasks with a condition are judged where it holds.\n\n" + "\n".join(rows)
+    )
+
+
+def _parity(parity: dict) -> str:
+    rows = ["| against torch | max Δp | label agreement |", "|---|---|---|"]
+    for name in ("fp32", "int8"):
+        agreement = ", ".join(f"{k} {v:.4f}" for k, v in parity[name]["agreement"].items())
+        rows.append(f"| {name} ONNX | {parity[name]['max_difference']} | {agreement} |")
+    return f"## Parity\n\nOver {parity['texts']} phrases:\n\n" + "\n".join(rows)
+
+
+def _use(contract: dict) -> str:
+    ids = "[tok.cls_token_id, *ids, *controls, tok.sep_token_id]"
+    controls = [task["control"] for task in contract["tasks"]]
+    return f"""## Use
+
+```python
+import torch
+from optimum.onnxruntime import ORTModelForTokenClassification
+from transformers import AutoTokenizer
+
+tok = AutoTokenizer.from_pretrained("bundle")
+model = ORTModelForTokenClassification.from_pretrained(
+    "bundle", subfolder="onnx", file_name="model_quantized.onnx")
+controls = tok.convert_tokens_to_ids({controls!r})
+ids = tok.encode("a phrase", add_special_tokens=False)
+row = torch.tensor([{ids}])
+logits = model(input_ids=row, attention_mask=torch.ones_like(row),
+               token_type_ids=torch.zeros_like(row)).logits[0]
+# Task n of N is read at row -1-N+n, over the columns of its own labels in `model.config.id2label`.
+```"""
