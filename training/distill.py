@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import numpy as np
 import torch
 
-from training import augment, dataset, encoder, losses, metrics, runs, transfer
+from function.contract import Contract
+from training import augment, baseline, dataset, encoder, losses, metrics, runs, transfer
 from training.batches import bucketed, control_rows, pad
 from training.loop import Schedule, device, fit
 from training.teacher import DATA, predict
@@ -30,6 +32,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rate", type=float, default=2e-3, help="learning rate")
+    parser.add_argument("--letters", type=float, default=0.3,
+                        help="weight of TF-IDF beside the teacher, 0 to 1")  # fmt: skip
     parser.add_argument("--gold", type=float, default=0.5,
                         help="weight of the true labels beside the teacher's, 0 to 1")  # fmt: skip
     parser.add_argument("--seed", type=int, default=1)
@@ -64,7 +68,15 @@ def main() -> None:
     if options.transfer:
         texts += transfer.read_lines(options.transfer)
     print(f"student: labelling {len(texts)} texts", flush=True)
-    wanted, applies = soft_targets(options.out, mark, teacher, contract, wordpiece, texts)
+
+    def label() -> np.ndarray:
+        found = predict(teacher, contract, wordpiece, texts)
+        if options.letters:  # an unlike teacher: letters carry what word pieces lose
+            found += options.letters * (baseline.predict(train, texts, contract) - found)
+        return found
+
+    wanted = kept(options.out / "soft.npz", mark, label)
+    applies = likely(wanted, contract)
     known = {row.text: n for n, row in enumerate(train)}
     gold, gold_applies = dataset.targets(train, contract)
     for n, text in enumerate(texts):
@@ -116,29 +128,23 @@ def main() -> None:
     })  # fmt: skip
 
 
-def soft_targets(
-    out: Path, mark: str, teacher, contract, wordpiece, texts: list[str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The teacher's probabilities (N, L) for the texts, and how much each task applies (N, tasks):
-    as likely as the teacher thinks that the task's `only_if` holds.
-
-    Kept beside the checkpoint until the stage is finished, so that a resumed run need not ask the
-    teacher again.
-    """
-    path = out / "soft.npz"
+def kept(path: Path, mark: str, label: Callable[[], np.ndarray]) -> np.ndarray:
+    """The soft labels (N, L), float32, kept beside the checkpoint until the stage is finished, so
+    that a resumed run need not ask the teachers again."""
     if path.exists():
-        with np.load(path) as kept:
-            if str(kept["mark"]) == mark:
-                wanted = kept["wanted"].astype(np.float32)
-                return wanted, _applies(wanted, contract)
-    wanted = predict(teacher, contract, wordpiece, texts).astype(np.float16)
-    temporary = out / "soft.tmp.npz"
+        with np.load(path) as saved:
+            if str(saved["mark"]) == mark:
+                return saved["wanted"].astype(np.float32)
+    wanted = label().astype(np.float16)
+    temporary = path.with_name("soft.tmp.npz")
     np.savez(temporary, mark=mark, wanted=wanted)
     temporary.replace(path)
-    return wanted.astype(np.float32), _applies(wanted, contract)
+    return wanted.astype(np.float32)
 
 
-def _applies(wanted: np.ndarray, contract) -> np.ndarray:
+def likely(wanted: np.ndarray, contract: Contract) -> np.ndarray:
+    """How much each task applies to each text, (N, tasks): as much as the teachers believe that
+    its `only_if` holds."""
     applies = np.ones((len(wanted), len(contract.tasks)), np.float32)
     tasks = {task.name: task for task in contract.tasks}
     for t, task in enumerate(contract.tasks):

@@ -13,8 +13,8 @@ def loss(
 
     rows: (B, tasks, L) logits at the control positions. wanted: (B, L) probabilities, 0 or 1 for
     hard labels. applies: (B, tasks) weights; 0 adds nothing. A `single` task pays the
-    cross-entropy of a softmax over its own columns, a `multi` task the sum of one sigmoid
-    cross-entropy per label.
+    cross-entropy of a softmax over its own columns, a `multi` task one sigmoid cross-entropy per
+    label. Their sum, not their mean: with the mean, tasks of many labels hardly learn.
     """
     total = rows.new_zeros(())
     for t, task in enumerate(contract.tasks):

@@ -27,7 +27,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=DATA, help="labelled CSV")
     parser.add_argument("--out", type=Path, required=True, help="folder of the trained teacher")
     parser.add_argument("--all-rows", action="store_true", help="train on dev and test rows too")
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--accumulate", type=int, default=1, help="batches per optimizer step")
     parser.add_argument("--rate", type=float, default=3e-4, help="learning rate of the encoder")
@@ -79,7 +79,7 @@ def main() -> None:
         return metrics.line(metrics.score(found, dev, contract))
 
     head = set(model.classifier.parameters())
-    body = [parameter for parameter in model.parameters() if parameter not in head]
+    body = [p for p in model.parameters() if p not in head and p.requires_grad]
     schedule = Schedule(
         options.epochs, options.batch_size, (options.rate, options.head_rate), options.accumulate
     )
