@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import exp
 
-from .contract import Contract
+from function.contract import Contract
 
 DIGITS = 4  # of a score in an answer
 

@@ -10,14 +10,13 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import onnxruntime
 
+from function import contract as contracts
+from function import wordpiece as wordpieces
+from function.cache import Cache
+from function.contract import Contract
+from function.decode import decode, probabilities
+from function.wordpiece import WordPiece
 from timing import timed
-
-from . import contract as contracts
-from . import wordpiece as wordpieces
-from .cache import Cache
-from .contract import Contract
-from .decode import decode, probabilities
-from .wordpiece import WordPiece
 
 MODEL = "onnx/model_quantized.onnx"
 NEEDED = (MODEL, "contract.json", "vocab.txt")

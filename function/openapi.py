@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .contract import Contract, Task
-from .request import MAX_CHARACTERS, MAX_TEXTS
+from function.contract import Contract, Task
+from function.request import MAX_CHARACTERS, MAX_TEXTS
 
 
 def describe(contract: Contract, model_id: str) -> dict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from .errors import Problem, named, pointed
+from function.errors import Problem, named, pointed
 
 MAX_BODY = 64 * 1024  # bytes
 MAX_TEXTS = 256

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
 
-from .contract import Contract
+from function.contract import Contract
 
 _MAX_WORD = 100  # characters; the reference makes a longer word [UNK]
 _MEMO = 20_000  # words and code points remembered, so that no visitor can fill the memory
