@@ -29,7 +29,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--student", choices=encoder.PRESETS, default="tiny")
     parser.add_argument("--all-rows", action="store_true", help="train on dev and test rows too")
     parser.add_argument("--size", type=int, default=160_000, help="texts in the transfer set")
-    parser.add_argument("--epochs", type=int, default=14)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rate", type=float, default=2e-3, help="learning rate")
     parser.add_argument("--letters", type=float, default=0.3,

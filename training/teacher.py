@@ -89,12 +89,19 @@ def main() -> None:
     )  # fmt: skip
     encoder.save(model, options.out / "contract.json", options.out, options.out)
     runs.finish(options.out, {
-        "fingerprint": mark, "stage": "teacher", "base": options.base or "all-MiniLM-L6-v2",
+        "fingerprint": mark, "stage": "teacher", "base": base_name(options.base),
         "trained_on": "all rows" if options.all_rows else "train split", "rows": len(train),
         "settings": settings, "history": history,
         "dev": metrics.score(predict(model, contract, wordpiece, [r.text for r in dev]), dev,
                              contract) if dev else None,
     })  # fmt: skip
+
+
+def base_name(base: str | None) -> str:
+    """What the model card calls the base; of a folder its last part, the rest is nobody's."""
+    if base is None:
+        return "all-MiniLM-L6-v2"
+    return Path(base).resolve().name if Path(base).is_dir() else base
 
 
 @torch.inference_mode()
