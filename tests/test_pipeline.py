@@ -35,9 +35,9 @@ def finished(pets) -> Path:
     """The folder of a finished run, every stage of `make train` in its order."""
     out, data = pets["folder"] / "run", ("--data", pets["data"])
     int8 = out / "onnx" / "model_quantized.onnx"
-    run(teacher, "--base", pets["base"], "--contract", pets["contract"], *data, "--epochs", 6,
-        "--rate", 2e-3, "--batch-size", 16, "--out", out / "teacher")  # fmt: skip
-    run(distill, "--teacher", out / "teacher", *data, "--size", 1_200, "--epochs", 6,
+    run(teacher, "--base", pets["base"], "--contract", pets["contract"], *data, "--epochs", 10,
+        "--rate", 1e-3, "--batch-size", 16, "--out", out / "teacher")  # fmt: skip
+    run(distill, "--teacher", out / "teacher", *data, "--size", 1_200, "--epochs", 15,
         "--out", out / "student")  # fmt: skip
     run(to_onnx, "--student", out / "student", "--out", out / "onnx" / "model.onnx")
     run(quantize, "--onnx", out / "onnx" / "model.onnx", "--out", int8)
@@ -79,7 +79,7 @@ def test_the_bundle_answers_and_says_how_it_was_made(finished):
 def test_a_finished_stage_is_not_done_again(finished, pets, capsys):
     before = (finished / "teacher" / "model.safetensors").stat().st_mtime_ns
     run(teacher, "--base", pets["base"], "--contract", pets["contract"], "--data", pets["data"],
-        "--epochs", 6, "--rate", 2e-3, "--batch-size", 16, "--out", finished / "teacher")
+        "--epochs", 10, "--rate", 1e-3, "--batch-size", 16, "--out", finished / "teacher")
     assert "finished already" in capsys.readouterr().out
     assert (finished / "teacher" / "model.safetensors").stat().st_mtime_ns == before
 

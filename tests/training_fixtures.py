@@ -36,7 +36,7 @@ def write_contract(folder: Path) -> Path:
     return path
 
 
-def write_data(folder: Path, rows: int = 300) -> Path:
+def write_data(folder: Path, rows: int = 400) -> Path:
     """A CSV that a model can learn: every word has one meaning."""
     random, lines = Random(0), {}
     while len(lines) < rows:
@@ -55,12 +55,12 @@ def write_data(folder: Path, rows: int = 300) -> Path:
 
 
 def write_base(folder: Path) -> Path:
-    """A BERT of 2 layers, 64 wide, with the real vocabulary and random weights."""
+    """A BERT of 2 layers, 128 wide, with the real vocabulary and random weights."""
     base = folder / "base"
     torch.manual_seed(0)
     tokenizer = BertTokenizerFast(vocab_file=str(Path(default_base()) / "vocab.txt"))
-    config = BertConfig(vocab_size=len(tokenizer), hidden_size=64, num_hidden_layers=2,
-                        num_attention_heads=2, intermediate_size=128,
+    config = BertConfig(vocab_size=len(tokenizer), hidden_size=128, num_hidden_layers=2,
+                        num_attention_heads=2, intermediate_size=256,
                         max_position_embeddings=64)  # fmt: skip
     BertModel(config).save_pretrained(base)
     tokenizer.save_pretrained(base)

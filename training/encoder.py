@@ -94,8 +94,14 @@ def labels(contract: Contract) -> dict:
 
 
 def make_student(preset: str, teacher, contract: Contract) -> BertForTokenClassification:
-    """A small BERT whose word embeddings are the teacher's, projected by PCA."""
+    """A small BERT whose word embeddings are the teacher's, projected by PCA. Raises ValueError
+    where the teacher is the narrower one."""
     layers, width, heads = PRESETS[preset]
+    if width > teacher.config.hidden_size:
+        raise ValueError(
+            f"--student {preset}: found a teacher only {teacher.config.hidden_size} wide, expected "
+            f"at least the student's {width}"
+        )
     config = BertConfig(
         vocab_size=teacher.config.vocab_size,
         hidden_size=width,
