@@ -63,7 +63,7 @@ def test_every_model_learned_the_domain(finished):
 
 def test_the_bundle_answers_and_says_how_it_was_made(finished):
     model = models.load(finished / "bundle")
-    (answer, table), _ = model.answer(["pale tiny siamese", "golden table"])
+    (answer, table), _ = model.answer(["pale grey tiny siamese", "golden dark table"])
     assert answer["kind"]["label"] == "cat"
     assert "small" in [trait["label"] for trait in answer["traits"]]
     assert table["kind"] is None and table["traits"] == []
