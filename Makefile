@@ -50,12 +50,17 @@ define pipeline
 	    --out $(1)/golden.json
 endef
 
+check_python = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
+    "error: found Python " + sys.version.split()[0] + ", expected 3.11 or newer (make PYTHON=...)")'
+
 .venv/done: requirements.txt function/requirements.txt
+	$(check_python)
 	$(PYTHON) -m venv --clear .venv
 	.venv/bin/pip install -q -r requirements.txt
 	touch $@
 
 .venv-serve/done: function/requirements.txt
+	$(check_python)
 	$(PYTHON) -m venv --clear .venv-serve
 	.venv-serve/bin/pip install -q -r function/requirements.txt
 	touch $@
