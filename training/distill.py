@@ -32,7 +32,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rate", type=float, default=2e-3, help="learning rate")
-    parser.add_argument("--letters", type=float, default=0.3,
+    parser.add_argument("--letters", type=float, default=0.5,
                         help="weight of TF-IDF beside the teacher, 0 to 1")  # fmt: skip
     parser.add_argument("--gold", type=float, default=0.5,
                         help="weight of the true labels beside the teacher's, 0 to 1")  # fmt: skip
