@@ -15,7 +15,7 @@ import torch
 
 from function.contract import Contract
 from training import augment, baseline, dataset, encoder, losses, metrics, runs, transfer
-from training.batches import bucketed, control_rows, pad
+from training.batches import bucketed
 from training.loop import Schedule, device, fit
 from training.teacher import DATA, predict
 
@@ -92,10 +92,7 @@ def main() -> None:
     where = device()
 
     def batch_loss(batch: list[int]) -> torch.Tensor:
-        input_ids, mask = pad([ids[n] for n in batch], wordpiece.vocab["[PAD]"])
-        input_ids, mask = input_ids.to(where), mask.to(where)
-        logits = student(input_ids=input_ids, attention_mask=mask).logits
-        found = control_rows(logits, mask, len(contract.tasks))
+        found = encoder.control_logits(student, [ids[n] for n in batch], contract)
         return losses.loss(found, wanted[batch].to(where), applies[batch].to(where), contract)
 
     def after_epoch(epoch: int) -> str:

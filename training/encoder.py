@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from function import contract as contracts
 from function import wordpiece as wordpieces
 from function.contract import Contract
 from function.wordpiece import WordPiece
+from training.batches import control_rows, pad
 
 PRESETS = {"tiny": (2, 128, 2), "mini": (4, 256, 4), "small": (6, 384, 6)}  # layers, width, heads
 
@@ -85,6 +87,13 @@ def load_words(contract_path: str | Path, folder: Path) -> tuple[Contract, WordP
     """The contract and the vocabulary its control tokens are looked up in."""
     wordpiece = wordpieces.load(folder / "vocab.txt")
     return contracts.load(contract_path, wordpiece.vocab), wordpiece
+
+
+def control_logits(model, ids: Sequence[Sequence[int]], contract: Contract) -> torch.Tensor:
+    """Logits (B, tasks, L) at the control positions of B encoded texts."""
+    input_ids, mask = (x.to(model.device) for x in pad(ids, model.config.pad_token_id))
+    logits = model(input_ids=input_ids, attention_mask=mask).logits
+    return control_rows(logits, mask, len(contract.tasks))
 
 
 def labels(contract: Contract) -> dict:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from training import augment, dataset, encoder, losses, metrics, runs
-from training.batches import bucketed, control_rows, pad
+from training.batches import bucketed
 from training.loop import Schedule, autocast, device, fit
 
 DATA = Path("training/data/labelled.csv")
@@ -56,7 +56,6 @@ def main() -> None:
     dev = [row for row in rows if row.split == "dev"]
     print(f"teacher: {len(train)} rows to train on, {len(dev)} dev rows", flush=True)
     wanted, applies = map(torch.from_numpy, dataset.targets(train, contract))
-    pad_id = wordpiece.vocab["[PAD]"]
     where = device()
 
     def epoch_batches(epoch: int) -> list:
@@ -68,11 +67,8 @@ def main() -> None:
 
     def batch_loss(batch) -> torch.Tensor:
         numbers, ids = batch
-        input_ids, mask = pad(ids, pad_id)
-        input_ids, mask = input_ids.to(where), mask.to(where)
-        logits = model(input_ids=input_ids, attention_mask=mask).logits
-        rows_ = control_rows(logits, mask, len(contract.tasks))
-        return losses.loss(rows_, wanted[numbers].to(where), applies[numbers].to(where), contract)
+        found = encoder.control_logits(model, ids, contract)
+        return losses.loss(found, wanted[numbers].to(where), applies[numbers].to(where), contract)
 
     def after_epoch(epoch: int) -> str:
         found = predict(model, contract, wordpiece, [row.text for row in dev])
@@ -112,11 +108,8 @@ def predict(model, contract, wordpiece, texts: list[str], batch_size: int = 256)
     found = np.zeros((len(texts), len(contract.columns)), np.float32)
     ids = [wordpiece.encode(text, contract) for text in texts]
     for batch in bucketed(list(map(len, ids)), batch_size, None):
-        input_ids, mask = pad([ids[n] for n in batch], wordpiece.vocab["[PAD]"])
-        input_ids, mask = input_ids.to(where), mask.to(where)
         with autocast(where):
-            logits = model(input_ids=input_ids, attention_mask=mask).logits
-        rows = control_rows(logits, mask, len(contract.tasks))
+            rows = encoder.control_logits(model, [ids[n] for n in batch], contract)
         found[batch] = losses.probabilities(rows, contract).cpu().numpy()
     return found
 
