@@ -15,21 +15,28 @@ def generate(
 ) -> list[str]:
     """`size` distinct texts, the same for the same arguments, none similar to a held-out row.
 
-    Two fifths are other spellings and recipe lines of the labelled texts, one fifth pairs and
-    triples of their words, one fifth mixes those words with any word of the vocabulary, and one
-    fifth is the vocabulary itself, alone and in pairs: what people type that is no known phrase.
+    A third are other spellings and recipe lines of the labelled texts; a third pairs and triples
+    of their words, alone and with any word of the vocabulary; a sixth the vocabulary itself, one
+    word or two; a sixth made-up words, the head of one and the tail of another, for what neither
+    the labelled texts nor the vocabulary have.
     """
     random = Random(seed)
     texts = sorted({row.text for row in rows})
     # As often as the labelled texts use them, so that common heads (`sauce`, `oil`) stay common.
     used = [word for text in texts for word in text.split()]
     every = sorted(word for word in vocab if word.isalpha() and len(word) > 2)
+
+    def made_up() -> str:
+        head, tail = random.choice(used), random.choice(used)
+        return head[: (len(head) + 1) // 2 + random.randrange(2)] + tail[len(tail) // 2 :]
+
     sources = (
         lambda: augment(random.choice(texts), words, random),
-        lambda: line(augment(random.choice(texts), words, random), words, random),
         lambda: " ".join(random.choice(used) for _ in range(random.choice((2, 2, 3)))),
-        lambda: " ".join(random.sample((random.choice(used), random.choice(every)), 2)),
         lambda: " ".join(random.choice(every) for _ in range(random.choice((1, 1, 2)))),
+        lambda: line(augment(random.choice(texts), words, random), words, random),
+        lambda: " ".join(random.sample((random.choice(used), random.choice(every)), 2)),
+        lambda: random.choice(("", "", f"{random.choice(used)} ")) + made_up(),
     )
     forbidden = {similar_key(row.text) for row in held_out}
     found = dict.fromkeys(texts)
