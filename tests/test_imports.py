@@ -94,3 +94,13 @@ def test_the_timing_library_brings_only_the_standard_library(pets_bundle):
 def test_the_command_line_needs_no_web_framework(pets_bundle):
     found = loaded("import function.__main__", pets_bundle)
     assert not found & (HEAVY | {"flask", "functions_framework"})
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_worker_forked_after_the_import_ends_well():
+    """What onnxruntime's telemetry thread would break: the worker then hangs or aborts."""
+    code = "import os, sys, function.model\nif (pid := os.fork()) == 0: sys.exit(0)\n" \
+           "print(os.waitpid(pid, 0)[1])"  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
+                          timeout=30, start_new_session=True)  # fmt: skip
+    assert (done.stdout, done.stderr) == ("0\n", "")
