@@ -7,6 +7,7 @@ export added what it measured (version, temperatures, thresholds).
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,8 @@ def parse(data: object, vocab: Mapping[str, int], where: str = "contract.json") 
     """The contract in decoded JSON; `where` names its origin in errors. Raises ContractError."""
     check = _Check(where)
     check.keys(data, "$", {"schema", "name", "max_pieces", "tasks"}, {"version"})
-    check.that(data["schema"] == 1, "$.schema", data["schema"], "1")
+    schema = data["schema"]
+    check.that(type(schema) is int and schema == 1, "$.schema", schema, "1")
     check.text(data["name"], "$.name")
     if "version" in data:
         check.text(data["version"], "$.version")
@@ -159,7 +161,9 @@ def _only_if(data, at: str, before: list[Task], check: _Check) -> tuple[tuple[st
 
 
 def _number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    """Whether `value` is a finite number; Python's JSON knows NaN, Infinity and 10^400 too."""
+    real = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return real and abs(value) <= sys.float_info.max
 
 
 class _Check:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 
 import pytest
 
@@ -49,6 +50,7 @@ def at(*path, value=None, gone=False):
     [
         ([], "$: found [], expected an object"),
         (at("schema", value=2), "$.schema: found 2, expected 1"),
+        (at("schema", value=True), "$.schema: found true, expected 1"),
         (at("name", value=" "), "$.name: found"),
         (at("version", value=1), "$.version: found 1"),
         (at("labels", value=1), "$.labels: found"),
@@ -79,6 +81,9 @@ def at(*path, value=None, gone=False):
         (at("tasks", 0, "only_if", value={"kinds": "cat"}), "$.tasks[0].only_if: found \"kinds\""),
         (at("tasks", 1, "only_if", value=["animal"]), "$.tasks[1].only_if: found [\"animal\"]"),
         (at("tasks", 0, "temperature", value=0), "$.tasks[0].temperature: found 0"),
+        (at("tasks", 0, "temperature", value=math.inf), "$.tasks[0].temperature: found Infinity"),
+        (at("tasks", 0, "temperature", value=math.nan), "$.tasks[0].temperature: found NaN"),
+        (at("tasks", 0, "temperature", value=10**400), "$.tasks[0].temperature: found 1000"),
         (at("tasks", 0, "thresholds", value=[0.5, 0.5]), "$.tasks[0].thresholds: found"),
         (at("tasks", 1, "thresholds", value=[0.5]), "$.tasks[1].thresholds: found [0.5]"),
         (at("tasks", 1, "thresholds", value=[0.5, 1, 0.5]), "$.tasks[1].thresholds: found"),
