@@ -114,6 +114,9 @@ class WordPiece:
         for word in words(text):
             found = memo.get(word)
             if found is None:
+                if len(word) > _MAX_WORD:  # not remembered: 20,000 such would fill the memory
+                    ids += self._unknown
+                    continue
                 found = self._cut(word)
                 if len(memo) >= _MEMO:
                     memo.clear()
@@ -132,8 +135,6 @@ class WordPiece:
 
     def _cut(self, word: str) -> tuple[int, ...]:
         """The longest pieces from left to right; [UNK] where one part has none."""
-        if len(word) > _MAX_WORD:
-            return self._unknown
         vocab, ids, start, prefix = self.vocab, [], 0, ""
         while start < len(word):
             for end in range(min(len(word), start + self._longest), start, -1):
@@ -152,7 +153,11 @@ def load(path: str | Path) -> WordPiece:
 
     Raises VocabularyError naming the file (and line), and OSError when it cannot be read.
     """
-    lines = Path(path).read_text("utf-8").removesuffix("\n").split("\n")
+    try:
+        lines = Path(path).read_text("utf-8").removesuffix("\n").split("\n")
+    except UnicodeDecodeError as error:
+        found = f"found a byte that is not UTF-8 at {error.start}"
+        raise VocabularyError(f"{path}: {found}, expected UTF-8") from None
     vocab = {piece: n for n, piece in enumerate(lines)}
     if len(vocab) != len(lines):
         n = next(n for n, piece in enumerate(lines) if vocab[piece] != n)

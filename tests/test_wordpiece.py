@@ -114,10 +114,19 @@ def test_the_memo_stays_bounded(ours, monkeypatch):
         assert len(small._memo) <= 10
 
 
+def test_words_too_long_for_a_piece_are_not_remembered(ours):
+    small = wordpieces.WordPiece(ours.vocab)
+    assert small.pieces("a" * 101) == [ours.vocab["[UNK]"]] and small._memo == {}
+    assert small.pieces("a" * 100) and len(small._memo) == 1
+
+
 def test_vocabulary_errors_name_the_line(tmp_path):
     path = tmp_path / "vocab.txt"
     path.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\na\nb\na\n")
     with pytest.raises(wordpieces.VocabularyError, match=r"vocab.txt:5: found 'a' twice"):
+        wordpieces.load(path)
+    path.write_bytes(b"[PAD]\n\xff\n")
+    with pytest.raises(wordpieces.VocabularyError, match=r"vocab.txt: found a byte that is not"):
         wordpieces.load(path)
     path.write_text("[PAD]\n[UNK]\n[CLS]\n")
     with pytest.raises(wordpieces.VocabularyError, match=r"vocab.txt: .*found no \[SEP\]"):
