@@ -74,8 +74,9 @@ def test_a_harmed_file_is_named_with_both_hashes(pets_bundle, name, harm):
     [
         ("{", "found no readable manifest"),
         ("[]", "found no readable manifest"),
-        ('{"name": "pets", "files": {"a": 1}}', "found no readable manifest"),
-        ('{"name": "pets", "files": {}}', "found no 'onnx/model_quantized.onnx'"),
+        ('{"schema": 2, "name": "pets", "files": {}}', r"\$.schema: found 2, expected 1"),
+        ('{"schema": 1, "name": "pets", "files": {"a": 1}}', "found no readable manifest"),
+        ('{"schema": 1, "name": "pets", "files": {}}', "found no 'onnx/model_quantized.onnx'"),
     ],
 )
 def test_a_bad_manifest_is_named(pets_bundle, content, message):
@@ -84,10 +85,20 @@ def test_a_bad_manifest_is_named(pets_bundle, content, message):
         models.load(pets_bundle)
 
 
-def test_a_manifest_cannot_point_outside(pets_bundle):
+def test_a_wrong_size_is_named_though_the_hash_is_right(pets_bundle):
     path = pets_bundle / "manifest.json"
     manifest = json.loads(path.read_text())
-    manifest["files"]["../secret"] = {"sha256": "0", "size": 0}
+    manifest["files"]["vocab.txt"]["size"] += 1
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(models.BundleError, match=r"vocab.txt: found sha256 \w+ of \d+ bytes"):
+        models.load(pets_bundle)
+
+
+@pytest.mark.parametrize("outside", ["../secret", "/secret", "a\0b"])
+def test_a_manifest_cannot_point_outside(pets_bundle, outside):
+    path = pets_bundle / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["files"][outside] = {"sha256": "0", "size": 0}
     path.write_text(json.dumps(manifest))
     with pytest.raises(models.BundleError, match="expected a path inside the bundle"):
         models.load(pets_bundle)
@@ -99,6 +110,22 @@ def test_what_is_no_model_is_one_line(pets_bundle):
     with pytest.raises(models.BundleError, match="onnxruntime cannot open") as error:
         models.load(pets_bundle)
     assert "\n" not in str(error.value)
+
+
+def test_a_vocabulary_beyond_the_graph_stops_the_start(pets_bundle):
+    path = pets_bundle / "vocab.txt"
+    more = "".join(f"x{n}\n" for n in range(30))  # moves the control tokens' ids past its rows
+    path.write_text(path.read_text("utf-8").replace("#\n", f"{more}#\n", 1), "utf-8")
+    seal(pets_bundle)
+    with pytest.raises(models.BundleError, match="found a graph that does not run") as error:
+        models.load(pets_bundle)
+    assert "\n" not in str(error.value)
+
+
+def test_logits_that_are_no_numbers_stop_the_start(pets_bundle, monkeypatch):
+    monkeypatch.setattr(models.Model, "run", lambda *_: np.full((4, 5), np.nan, np.float32))
+    with pytest.raises(models.BundleError, match="found logits that are no numbers"):
+        models.load(pets_bundle)
 
 
 def test_a_model_of_another_contract_is_refused(pets_bundle):
