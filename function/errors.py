@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import json
-from http import HTTPStatus
+
+# As RFC 9110 names them; http.HTTPStatus does so only since Python 3.13.
+TITLES = {
+    400: "Bad Request",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    422: "Unprocessable Content",
+    500: "Internal Server Error",
+}
 
 
 class Problem(Exception):
@@ -21,7 +31,7 @@ class Problem(Exception):
         """The body, to be sent as `application/problem+json`."""
         body = {
             "type": "about:blank",
-            "title": HTTPStatus(self.status).phrase,
+            "title": TITLES[self.status],
             "status": self.status,
             "detail": self.detail,
         }

@@ -19,7 +19,6 @@ from urllib.parse import parse_qs
 
 import flask
 import functions_framework
-from werkzeug.exceptions import BadRequest
 
 import timing
 from function import model as models
@@ -62,9 +61,10 @@ def classify(asked: flask.Request) -> flask.Response:
         except Problem as problem:
             answer = respond(problem.document(), problem.status, "application/problem+json")
             answer.headers.update(problem.headers)
-        except Exception:
-            # To the log alone: a traceback tells a stranger too much.
-            log["stack"] = traceback.format_exc()
+        except Exception as error:
+            # To the log alone, a traceback tells a stranger too much; and the exception's type
+            # without its message, which may quote what a user typed.
+            log["stack"] = "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
             problem = Problem(500, "Something went wrong here; the request may be fine.")
             answer = respond(problem.document(), 500, "application/problem+json")
         # functions-framework reads what is left of a body after the answer, all of it into memory
@@ -116,8 +116,9 @@ def body(asked: flask.Request) -> bytes:
                 content += part
             if len(content) <= most:
                 return content
-    except BadRequest:
-        raise Problem(400, "The body ended before its announced length.") from None
+    except Exception:  # of gunicorn or werkzeug: cut off, or chunks that are none
+        detail = "The body could not be read, expected all of its announced length or chunks."
+        raise Problem(400, detail, Connection="close") from None
     raise Problem(413, f"The body is over {most} bytes.", Connection="close")
 
 
@@ -126,7 +127,8 @@ def cached(asked: flask.Request, text: str, scores: bool, log: dict) -> flask.Re
     # The model file's hash, so that a retrained model of the same version is asked anew.
     known = f"{MODEL.id} {MODEL.fingerprint} {scores} {text}"
     etag = hashlib.sha256(known.encode()).hexdigest()[:32]
-    if etag in asked.if_none_match:
+    # Weak too: a proxy that compresses an answer weakens its ETag.
+    if asked.if_none_match.contains_weak(etag):
         answer = flask.Response(status=304)
     else:
         answer = answered([text], scores, log)
