@@ -112,7 +112,7 @@ def test_int8_has_unsigned_weights_a_scale_per_word_and_an_fp32_head(run):
     assert len(integers) == 8  # 2 layers: attention in, attention out, and the two of the FFN
     # Signed ones would saturate on a CPU with AVX2 but no VNNI.
     assert all(weights[node.input[1]].dtype == np.uint8 for node in integers)
-    rows = next(x for x in weights.values() if x.shape == (30522, 64))
+    rows = next(x for x in weights.values() if x.shape == (30522, 128))
     scales = next(x for x in weights.values() if x.shape == (30522, 1))
     assert (rows.dtype, scales.dtype) == (np.int8, np.float32)
     table = Oracle(run.student).model.get_input_embeddings().weight.detach().numpy()
