@@ -64,7 +64,7 @@ def load_base(base: str, contract_path: str | Path, out: Path):
             f"{config.max_position_embeddings} positions of {base}"
         )
     shutil.copyfile(contract_path, out / "contract.json")
-    # Dropout in the attention doubles the time of an epoch and was not seen to help.
+    # No dropout in the attention: with it a batch takes 15 % longer.
     model = AutoModelForTokenClassification.from_pretrained(
         base, **labels(contract), hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.0
     )
