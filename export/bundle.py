@@ -1,9 +1,9 @@
-"""Stage 8: the folder that ships, with a hash of every file in it.
+"""Stage 9: the folder that ships, with a hash of every file in it.
 
     python -m export.bundle --run build/train --out build/train/bundle
 
-`--run` is the folder of a whole run: student/, onnx/, parity.json, golden.json and, where it was
-evaluated, metrics.json. The same run gives the same bytes.
+`--run` is the folder of a whole run: student/, onnx/, contract.json, parity.json, golden.json and,
+where it was evaluated, metrics.json. The same run gives the same bytes.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def bundle(run: Path, metrics_path: Path, out: Path) -> None:
     sources = {name: student / name for name in COPIED}
     sources["onnx/model_quantized.onnx"] = run / "onnx" / "model_quantized.onnx"
     sources["golden.json"] = run / "golden.json"
-    read = [student / "contract.json", student / "tokenizer.json", student / "metrics.json",
+    read = [run / "contract.json", student / "tokenizer.json", student / "metrics.json",
             run / "teacher" / "metrics.json", run / "parity.json"]  # fmt: skip
     for path in [*sources.values(), *read]:
         if not path.exists():

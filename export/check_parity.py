@@ -1,7 +1,8 @@
-"""Stage 5, a gate: do torch, fp32 ONNX and int8 ONNX give the same answers?
+"""Stage 6, a gate: do torch, fp32 ONNX and int8 ONNX give the same answers?
 
     python -m export.check_parity --student build/train/student --onnx build/train/onnx/model.onnx \
-        --int8 build/train/onnx/model_quantized.onnx --out build/train/parity.json
+        --int8 build/train/onnx/model_quantized.onnx --contract build/train/contract.json \
+        --out build/train/parity.json
 
 Fails below 99.5 % agreement in any task, or when the int8 graph multiplies no integers.
 """
@@ -33,6 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m export.check_parity", description=__doc__)
     parser.add_argument("--student", type=Path, required=True, help="folder of the student")
     parser.add_argument("--onnx", type=Path, required=True, help="fp32 ONNX file")
+    parser.add_argument("--contract", type=Path, required=True, help="the calibrated contract")
     parser.add_argument("--int8", type=Path, required=True, help="int8 ONNX file")
     parser.add_argument("--data", type=Path, default=DATA, help="labelled CSV, for its texts")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
@@ -40,11 +42,12 @@ def main() -> None:
     integers = [node for node in nodes(graph_of(options.int8)) if node.op_type in INTEGER]
     if not integers:
         raise ValueError(f"{options.int8}: found no integer matmul in the graph, expected int8")
-    contract, _ = encoder.load_words(options.student / "contract.json", options.student)
+    contract, _ = encoder.load_words(options.contract, options.student)
     rows = dataset.read(options.data, contract)
     # What training has not adapted to: the dev and test rows (all rows where there are none).
     texts = [row.text for row in rows if row.split != "train"] or [row.text for row in rows]
-    report = compare(Oracle(options.student), contract, texts, options.onnx, options.int8)
+    oracle = Oracle(options.student, options.contract)
+    report = compare(oracle, contract, texts, options.onnx, options.int8)
     report["integer_matmuls"] = len(integers)
     for name in ("fp32", "int8"):
         low = {k: v for k, v in report[name]["agreement"].items() if v < AGREEMENT}
@@ -126,7 +129,8 @@ def _agreement(truth: np.ndarray, found: np.ndarray, contract: Contract) -> dict
             same = a.argmax(1) == b.argmax(1)
             agreement[task.name] = float(same.mean()) if len(same) else 1.0
         else:
-            said, again = a >= 0.5, b >= 0.5
+            least = np.array(task.thresholds)
+            said, again = a >= least, b >= least
             given = said.sum() + again.sum()
             agreement[task.name] = float(2 * (said & again).sum() / given) if given else 1.0
     return {

@@ -1,7 +1,8 @@
-"""Stage 6: golden vectors from the reference tokenizer and torch, for every runtime's tests.
+"""Stage 7: golden vectors from the reference tokenizer and torch, for every runtime's tests.
 
     python -m export.make_golden --student build/train/student \
-        --int8 build/train/onnx/model_quantized.onnx --out build/train/golden.json
+        --int8 build/train/onnx/model_quantized.onnx --contract build/train/contract.json \
+        --out build/train/golden.json
 """
 
 from __future__ import annotations
@@ -36,15 +37,16 @@ ODD = (  # what a tokenizer or a reader of control tokens may stumble over
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m export.make_golden", description=__doc__)
     parser.add_argument("--student", type=Path, required=True, help="folder of the student")
+    parser.add_argument("--contract", type=Path, required=True, help="the calibrated contract")
     parser.add_argument("--int8", type=Path, required=True, help="int8 ONNX file")
     parser.add_argument("--data", type=Path, default=DATA, help="labelled CSV, for its texts")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     options = parser.parse_args()
-    contract, _ = encoder.load_words(options.student / "contract.json", options.student)
+    contract, _ = encoder.load_words(options.contract, options.student)
     rows = dataset.read(options.data, contract)
     sample = Random(0).sample(rows, min(SAMPLED, len(rows)))
     texts = list(dict.fromkeys([row.text for row in sample] + list(ODD)))
-    content = golden(Oracle(options.student), options.int8, texts)
+    content = golden(Oracle(options.student, options.contract), options.int8, texts)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     temporary = options.out.with_suffix(".tmp")
     temporary.write_text(content, "utf-8")

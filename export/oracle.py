@@ -23,12 +23,12 @@ VERSIONS = {
 
 
 class Oracle:
-    """The student in `folder` as its libraries see it."""
+    """The student in `folder` as its libraries see it, answering by the contract in a file."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, contract: Path):
         if not (folder / "config.json").exists():
             raise ValueError(f"--student {folder}: found no trained student there")
-        self.contract = json.loads((folder / "contract.json").read_text("utf-8"))
+        self.contract = json.loads(contract.read_text("utf-8"))
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer.encode_special_tokens = True  # a `[SEP]` in a text is ordinary text
         self.model = AutoModelForTokenClassification.from_pretrained(folder).eval()
@@ -52,8 +52,10 @@ class Oracle:
         for n, task in enumerate(tasks):
             columns = slice(start, start := start + len(task["labels"]))
             row = logits[len(logits) - 1 - len(tasks) + n, columns].double()
-            single = task["kind"] == "single"
-            parts.append(torch.softmax(row, 0) if single else torch.sigmoid(row))
+            if task["kind"] == "single":
+                parts.append(torch.softmax(row / task.get("temperature", 1.0), 0))
+            else:
+                parts.append(torch.sigmoid(row))
         return torch.cat(parts)
 
     def answer(self, probabilities: torch.Tensor) -> dict:
@@ -65,6 +67,7 @@ class Oracle:
             if task["kind"] == "single":
                 answer[task["name"]] = task["labels"][int(p.argmax())] if holds else None
             else:
-                chosen = [x for x, q in zip(task["labels"], p, strict=True) if q >= 0.5 and holds]
-                answer[task["name"]] = sorted(chosen)
+                least = task.get("thresholds", [0.5] * len(p))
+                over = [x for x, q, y in zip(task["labels"], p, least, strict=True) if q >= y]
+                answer[task["name"]] = sorted(over) if holds else []
         return answer

@@ -86,9 +86,15 @@ def show(answers: list[dict], contract: Contract, as_json: bool) -> None:
 
 
 def cell(answer: dict | list | None) -> str:
-    """`plant 0.99`, several joined by commas, a dash where there is nothing to say."""
+    """`plant 0.99`, several joined by commas, a dash where there is nothing to say, a question mark
+    behind what the model is too unsure of."""
     several = answer if isinstance(answer, list) else [answer] if answer else []
-    return ", ".join(f"{one['label']} {one['score']:.2f}" for one in several) or "–"
+    return (
+        ", ".join(
+            f"{one['label']} {one['score']:.2f}{'?' if 'abstain' in one else ''}" for one in several
+        )
+        or "–"
+    )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,10 @@ from pathlib import Path
 
 KINDS = ("single", "multi")
 _TASK_KEYS = {"name", "control", "kind", "labels"}
-_OPTIONAL = {"single": {"only_if", "temperature"}, "multi": {"only_if", "thresholds"}}
+_OPTIONAL = {
+    "single": {"only_if", "temperature", "threshold"},
+    "multi": {"only_if", "thresholds"},
+}
 
 
 class ContractError(ValueError):
@@ -23,7 +26,11 @@ class ContractError(ValueError):
 
 @dataclass(frozen=True)
 class Task:
-    """One question. Its logits are columns `start:stop`, read at its own control token."""
+    """One question. Its logits are columns `start:stop`, read at its own control token.
+
+    `single`: a softmax of the logits divided by `temperature`; an answer that scores below
+    `threshold` abstains. `multi`: a label is given from its own one of `thresholds` on.
+    """
 
     name: str
     control: str
@@ -34,6 +41,7 @@ class Task:
     start: int
     stop: int
     temperature: float
+    threshold: float
     thresholds: tuple[float, ...]
 
 
@@ -94,7 +102,7 @@ def parse(data: object, vocab: Mapping[str, int], where: str = "contract.json") 
 
 def _task(entry, at: str, before: list[Task], vocab: Mapping[str, int], check: _Check) -> Task:
     """The task in `entry`, found at JSON path `at`, after the tasks `before`."""
-    check.keys(entry, at, _TASK_KEYS, {"only_if", "temperature", "thresholds"})
+    check.keys(entry, at, _TASK_KEYS, set().union(*_OPTIONAL.values()))
     name, control, kind, labels = (entry[key] for key in ("name", "control", "kind", "labels"))
     check.text(name, f"{at}.name")
     names = [task.name for task in before]
@@ -110,6 +118,11 @@ def _task(entry, at: str, before: list[Task], vocab: Mapping[str, int], check: _
         _number(temperature) and temperature > 0, f"{at}.temperature", temperature,
         "a number above 0",
     )  # fmt: skip
+    threshold = entry.get("threshold", 0.0)
+    check.that(
+        _number(threshold) and 0 <= threshold < 1, f"{at}.threshold", threshold,
+        "a number from 0 to below 1",
+    )  # fmt: skip
     thresholds = entry.get("thresholds", [0.5] * len(labels))
     check.that(
         isinstance(thresholds, list)
@@ -121,7 +134,8 @@ def _task(entry, at: str, before: list[Task], vocab: Mapping[str, int], check: _
     return Task(
         name, control, vocab[control], kind, tuple(labels),
         _only_if(entry.get("only_if", {}), f"{at}.only_if", before, check),
-        start, start + len(labels), float(temperature), tuple(map(float, thresholds)),
+        start, start + len(labels), float(temperature), float(threshold),
+        tuple(map(float, thresholds)),
     )  # fmt: skip
 
 

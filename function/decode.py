@@ -40,7 +40,8 @@ def sigmoid(x: float) -> float:
 
 
 def decode(found: Sequence[float], contract: Contract, scores: bool = False) -> dict:
-    """The answer of each task by name; None or [] where its `only_if` does not hold.
+    """The answer of each task by name; None or [] where its `only_if` does not hold. A `single`
+    answer that scores below the task's threshold carries `"abstain": True`: better ask a person.
 
     found: probabilities as from `probabilities`. With `scores`, a key `scores` adds every label's
     probability of every task.
@@ -55,6 +56,8 @@ def decode(found: Sequence[float], contract: Contract, scores: bool = False) -> 
         if task.kind == "single":
             best = max(range(len(p)), key=p.__getitem__)
             answer[task.name] = _scored(task.labels[best], p[best]) if holds else None
+            if holds and p[best] < task.threshold:
+                answer[task.name]["abstain"] = True
         else:
             chosen = [n for n in range(len(p)) if holds and p[n] >= task.thresholds[n]]
             chosen.sort(key=lambda n: -p[n])  # stable: equals stay in the contract's order

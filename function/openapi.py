@@ -103,4 +103,5 @@ def _answer(task: Task) -> dict:
     }
     if task.kind == "multi":
         return {"type": "array", "items": one}
+    one["properties"]["abstain"] = {"const": True, "description": "too unsure: ask a person"}
     return {"oneOf": [one, {"type": "null"}]} if task.only_if else one

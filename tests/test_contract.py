@@ -85,6 +85,8 @@ def at(*path, value=None, gone=False):
         (at("tasks", 0, "temperature", value=math.nan), "$.tasks[0].temperature: found NaN"),
         (at("tasks", 0, "temperature", value=10**400), "$.tasks[0].temperature: found 1000"),
         (at("tasks", 0, "thresholds", value=[0.5, 0.5]), "$.tasks[0].thresholds: found"),
+        (at("tasks", 0, "threshold", value=1), "$.tasks[0].threshold: found 1"),
+        (at("tasks", 1, "threshold", value=0.5), "$.tasks[1].threshold: found"),
         (at("tasks", 1, "thresholds", value=[0.5]), "$.tasks[1].thresholds: found [0.5]"),
         (at("tasks", 1, "thresholds", value=[0.5, 1, 0.5]), "$.tasks[1].thresholds: found"),
         (at("tasks", 1, "weight", value=1), "$.tasks[1].weight: found \"weight\""),

@@ -48,6 +48,17 @@ def test_answer_sorts_labels_by_score_and_respects_thresholds():
     }
 
 
+def test_an_answer_below_its_threshold_abstains():
+    data = copy.deepcopy(CONTRACT)
+    data["tasks"][0]["threshold"] = 0.75
+    contract = contracts.parse(data, VOCAB)
+    assert decode([0.74, 0.26, 0.9, 0, 0], contract) == {
+        "animal": {"label": "yes", "score": 0.74, "abstain": True},
+        "kinds": [{"label": "cat", "score": 0.9}],
+    }
+    assert "abstain" not in decode([0.75, 0.25, 0.9, 0, 0], contract)["animal"]
+
+
 def test_nothing_is_said_where_the_condition_does_not_hold():
     answer = decode([0.2, 0.8, 0.9, 0.9, 0.9], PETS, scores=True)
     assert answer["kinds"] == [] and answer["animal"]["label"] == "no"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from export import bundle, check_parity, make_golden, quantize, to_onnx
+from export import bundle, calibrate, check_parity, make_golden, quantize, to_onnx
 from function import model as models
 from tests.training_fixtures import write_base, write_contract, write_data
 from training import distill, evaluate, teacher
@@ -41,10 +41,13 @@ def finished(pets) -> Path:
         "--out", out / "student")  # fmt: skip
     run(to_onnx, "--student", out / "student", "--out", out / "onnx" / "model.onnx")
     run(quantize, "--onnx", out / "onnx" / "model.onnx", "--out", int8)
+    run(calibrate, "--student", out / "student", "--int8", int8, *data,
+        "--out", out / "contract.json")  # fmt: skip
     run(check_parity, "--student", out / "student", "--onnx", out / "onnx" / "model.onnx",
-        "--int8", int8, *data, "--out", out / "parity.json")  # fmt: skip
+        "--int8", int8, *data, "--contract", out / "contract.json",
+        "--out", out / "parity.json")  # fmt: skip
     run(make_golden, "--student", out / "student", "--int8", int8, *data,
-        "--out", out / "golden.json")  # fmt: skip
+        "--contract", out / "contract.json", "--out", out / "golden.json")  # fmt: skip
     run(evaluate, "--run", out, *data)
     run(bundle, "--run", out, "--out", out / "bundle")
     return out
@@ -70,10 +73,24 @@ def test_the_bundle_answers_and_says_how_it_was_made(finished):
     manifest = json.loads((finished / "bundle" / "manifest.json").read_text())
     assert manifest["name"] == "pets" and manifest["trained_on"] == "train split"
     assert manifest["metrics"]["models"]["int8"]["test"]["animal"]["rows"] > 0
+    config = json.loads((finished / "bundle" / "tokenizer_config.json").read_text())
+    assert config["model_max_length"] == model.contract.max_pieces
     everything = "".join(
         path.read_text("utf-8") for path in (finished / "bundle").iterdir() if path.is_file()
     )
     assert str(finished.parent) not in everything, "a path of the training machine was shipped"
+
+
+def test_what_calibration_fitted_is_in_the_bundle_alone(finished):
+    def tasks(folder: str) -> list[dict]:
+        return json.loads((finished / folder / "contract.json").read_text())["tasks"]
+
+    assert tasks("bundle") == tasks(".")
+    for fitted, plain in zip(tasks("."), tasks("student"), strict=True):
+        added = {"single": {"temperature", "threshold"}, "multi": {"thresholds"}}[plain["kind"]]
+        assert set(fitted) - set(plain) == added
+    report = json.loads((finished / "metrics.json").read_text())
+    assert 0 <= report["models"]["int8"]["test"]["animal"]["calibration_error"] < 0.2
 
 
 def test_a_finished_stage_is_not_done_again(finished, pets, capsys):

@@ -28,10 +28,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder of the trained student")
     parser.add_argument("--student", choices=encoder.PRESETS, default="tiny")
     parser.add_argument("--all-rows", action="store_true", help="train on dev and test rows too")
-    parser.add_argument("--size", type=int, default=320_000, help="texts in the transfer set")
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--size", type=int, default=500_000, help="texts in the transfer set")
+    parser.add_argument("--epochs", type=int, default=7)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rate", type=float, default=2e-3, help="learning rate")
+    parser.add_argument("--temperature", type=float, default=2.0,
+                        help="divisor of the teacher's logits, which are too sure")  # fmt: skip
     parser.add_argument("--letters", type=float, default=0.5,
                         help="weight of TF-IDF beside the teacher, 0 to 1")  # fmt: skip
     parser.add_argument("--gold", type=float, default=0.5,
@@ -70,7 +72,7 @@ def main() -> None:
     print(f"student: labelling {len(texts)} texts", flush=True)
 
     def label() -> np.ndarray:
-        found = predict(teacher, contract, wordpiece, texts)
+        found = predict(teacher, contract, wordpiece, texts, options.temperature)
         if options.letters:  # an unlike teacher: letters carry what word pieces lose
             found += options.letters * (baseline.predict(train, texts, contract) - found)
         return found

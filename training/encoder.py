@@ -56,13 +56,14 @@ def load_base(base: str, contract_path: str | Path, out: Path):
             f"--base {base}: found a {config.model_type} model, expected an uncased BERT "
             "(the light runtimes implement its WordPiece alone)"
         )
-    write_tokenizer(tokenizer.get_vocab(), out)
-    contract, wordpiece = load_words(contract_path, out)
+    vocab = tokenizer.get_vocab()
+    contract = contracts.load(contract_path, vocab)
     if contract.max_pieces > config.max_position_embeddings:
         raise ValueError(
             f"{contract_path}: $.max_pieces: found {contract.max_pieces}, expected at most the "
             f"{config.max_position_embeddings} positions of {base}"
         )
+    write_tokenizer(vocab, contract.max_pieces, out)
     shutil.copyfile(contract_path, out / "contract.json")
     # No dropout in the attention: with it a batch takes 15 % longer.
     model = AutoModelForTokenClassification.from_pretrained(
@@ -71,7 +72,7 @@ def load_base(base: str, contract_path: str | Path, out: Path):
     # A word that no row has keeps the place beside its like that pretraining gave it only if the
     # words that rows have do not move away.
     model.get_input_embeddings().weight.requires_grad = False
-    return model, contract, wordpiece
+    return model, contract, wordpieces.load(out / "vocab.txt")
 
 
 def load(folder: str | Path):
@@ -143,13 +144,13 @@ def project(words: torch.Tensor, width: int) -> torch.Tensor:
     return centred * (0.02 / centred.std())
 
 
-def write_tokenizer(vocab: dict[str, int], out: Path) -> None:
+def write_tokenizer(vocab: dict[str, int], max_pieces: int, out: Path) -> None:
     """The standard uncased BERT tokenizer files of this vocabulary, without any post-processing
     of the base model's own (truncation, padding, pooling settings)."""
     words = sorted(vocab, key=vocab.get)
     (out / "vocab.txt").write_text("".join(f"{word}\n" for word in words), "utf-8")
     tokenizer = BertTokenizerFast(
-        vocab_file=str(out / "vocab.txt"), do_lower_case=True, model_max_length=512
+        vocab_file=str(out / "vocab.txt"), do_lower_case=True, model_max_length=max_pieces
     )
     tokenizer.backend_tokenizer.decoder = WordPieceDecoder()
     tokenizer.save_pretrained(out)

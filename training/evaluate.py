@@ -1,19 +1,27 @@
-"""Stage 7: TF-IDF, teacher, student and int8 in one table, on the test split.
+"""Stage 8: TF-IDF, teacher, student and int8 in one table, on the test split and the slices.
 
     python -m training.evaluate --run build/train
+    python -m training.evaluate --run build/ship --measured build/train/metrics.json
 
-The int8 student is measured through `function.model`, the very code that serves it.
+Every model gets temperatures and thresholds fitted on the dev split in the same way. A model of all
+rows has no rows left to fit or to test on: it takes over those of the measured run and answers the
+slices alone. The int8 student is asked through `function.model`, the very code that serves it.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from function import model as models
-from training import baseline, dataset, encoder, metrics, runs
+from function.contract import Contract
+from training import baseline, calibration, dataset, encoder, metrics, runs
+from training.dataset import Row
+from training.similar import similar_key
 from training.teacher import DATA, predict
 
 
@@ -21,15 +29,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
     parser.add_argument("--run", type=Path, required=True, help="folder of a training run")
     parser.add_argument("--data", type=Path, default=DATA, help="labelled CSV")
+    parser.add_argument("--measured", type=Path,
+                        help="metrics.json of the measured run, for a run of all rows")  # fmt: skip
     options = parser.parse_args()
     run = options.run
     contract, wordpiece = encoder.load_words(run / "student" / "contract.json", run / "student")
     rows = dataset.read(options.data, contract)
-    train = [row for row in rows if row.split == "train"]
-    test = [row for row in rows if row.split == "test"]
-    if not test:
+    train = [row for row in rows if options.measured or row.split == "train"]
+    parts = {} if options.measured else {
+        name: [row for row in rows if row.split == name] for name in ("dev", "test")
+    }  # fmt: skip
+    if parts and not parts["test"]:
         raise ValueError(f"{options.data}: found no row in the test split, expected some")
-    texts = [row.text for row in test]
+    slices = read_slices(options.data.with_name("slices"), contract, train)
+    parts |= slices
+    texts = [row.text for part in parts.values() for row in part]
 
     def by_encoder(name: str) -> np.ndarray:
         model, *_ = encoder.load(run / name)
@@ -40,7 +54,9 @@ def main() -> None:
         model = models.Model(contract, wordpiece, models.open_session(str(path)))
         return np.array(model.infer([wordpiece.encode(text, contract) for text in texts]))
 
-    found = {}
+    report: dict = {"rows": {"train": len(train), **{k: len(v) for k, v in parts.items()}},
+                    "models": {}}  # fmt: skip
+    measured = json.loads(options.measured.read_text()) if options.measured else None
     for name, ask in (
         ("tfidf", lambda: baseline.predict(train, texts, contract)),
         ("teacher", lambda: by_encoder("teacher")),
@@ -48,41 +64,88 @@ def main() -> None:
         ("int8", by_int8),
     ):
         print(f"evaluate: {name}", flush=True)
-        found[name] = ask()
-    report = {
-        "rows": {"train": len(train), "test": len(test)},
-        "models": {
-            name: {
-                "test": metrics.score(p, test, contract, per_label=True),
-                "origins": metrics.by_origin(p, test, contract),
-            }
-            for name, p in found.items()
-        },
-    }
+        found, at = {}, 0
+        answers = ask()
+        for part, members in parts.items():
+            found[part] = answers[at : (at := at + len(members))]
+        if measured:
+            fitted = measured["models"][name]["fitted"]
+        else:
+            fitted = calibration.fit(found["dev"], parts["dev"], contract) if parts["dev"] else {}
+        report["models"][name] = judge(found, parts, slices, calibrated(contract, fitted))
+        report["models"][name]["fitted"] = fitted
     runs.write_json(run / "metrics.json", report)
     print(table(report))
 
 
+def read_slices(folder: Path, contract: Contract, train: list[Row]) -> dict[str, list[Row]]:
+    """The challenge sets of a data set, by name. Raises DatasetError where a row is similar to one
+    that is trained on: then it would say nothing."""
+    trained = {similar_key(row.text): row for row in train}
+    slices = {}
+    for path in sorted(folder.glob("*.csv")):
+        slices[path.stem] = dataset.read(path, contract)
+        faults = [
+            f"{path}:{row.line}: found {row.text!r}, similar to {twin.text!r} of the training "
+            f"rows (line {twin.line}), expected what no model was trained on"
+            for row in slices[path.stem]
+            if (twin := trained.get(similar_key(row.text)))
+        ]
+        if faults:
+            raise dataset.DatasetError("\n".join(faults))
+    return slices
+
+
+def calibrated(contract: Contract, fitted: dict) -> Contract:
+    """`contract` with the fitted temperatures and thresholds."""
+    tasks = (
+        replace(task, **{k: tuple(v) if isinstance(v, list) else v
+                         for k, v in fitted.get(task.name, {}).items()})
+        for task in contract.tasks
+    )  # fmt: skip
+    return replace(contract, tasks=tuple(tasks))
+
+
+def judge(
+    found: dict[str, np.ndarray], parts: dict[str, list[Row]], slices: dict, contract: Contract
+) -> dict:
+    """One model's figures. found: probabilities (N, L) at temperature 1 of each part's rows."""
+    report = {}
+    if "test" in parts:
+        test = found["test"], parts["test"], contract
+        report["test"] = metrics.score(*test, per_label=True)
+        for name, error in metrics.calibration_errors(*test).items():
+            report["test"][name]["calibration_error"] = error
+        report["origins"] = metrics.by_origin(*test)
+    report["slices"] = {name: metrics.score(found[name], parts[name], contract) for name in slices}
+    return report
+
+
 def table(report: dict) -> str:
-    """The report as aligned text: the whole test split, each origin, each label."""
+    """The report as aligned text: the whole test split, each slice, each origin, each label."""
     names = list(report["models"])
-    tests = {name: report["models"][name]["test"] for name in names}
-    lines = [f"{'test split':42}" + "".join(f"{name:>9}" for name in names)]
+    lines = [f"{'':42}" + "".join(f"{name:>9}" for name in names)]
 
     def row(title: str, values: list[float | None]) -> None:
         cells = "".join(f"{'–' if value is None else f'{value:.4f}':>9}" for value in values)
         lines.append(f"{title:42}" + cells)
 
+    def groups(kind: str) -> None:
+        first = report["models"][names[0]].get(kind, {})
+        for group, tasks in first.items():
+            for task, figures in tasks.items():
+                per_model = [report["models"][name][kind][group][task] for name in names]
+                title = f"  {group}: {task} ({figures['rows']} rows)"
+                row(title, [metrics.headline(figures) for figures in per_model])
+
+    tests = {name: report["models"][name].get("test", {}) for name in names}
     for task, figures in tests[names[0]].items():
-        for key in ("accuracy", "micro_f1", "macro_f1"):
+        for key in ("accuracy", "micro_f1", "macro_f1", "calibration_error"):
             if key in figures:
                 title = f"{task} {key} ({figures['rows']} rows)"
                 row(title, [tests[name][task][key] for name in names])
-    for origin, tasks in report["models"][names[0]]["origins"].items():
-        for task, figures in tasks.items():
-            per_model = [report["models"][name]["origins"][origin][task] for name in names]
-            title = f"  {origin}: {task} ({figures['rows']} rows)"
-            row(title, [metrics.headline(figures) for figures in per_model])
+    groups("slices")
+    groups("origins")
     for task, figures in tests[names[0]].items():
         for label, of_label in figures["labels"].items():
             title = f"  {task}:{label} F1 ({of_label['rows']} rows)"

@@ -31,10 +31,13 @@ def loss(
     return total
 
 
-def probabilities(rows: torch.Tensor, contract: Contract) -> torch.Tensor:
-    """(B, tasks, L) logits at the control positions to (B, L) probabilities, float32."""
+def probabilities(
+    rows: torch.Tensor, contract: Contract, temperature: float = 1.0
+) -> torch.Tensor:
+    """(B, tasks, L) logits at the control positions to (B, L) probabilities, float32; a
+    temperature above 1 makes them less sure."""
     parts = []
     for t, task in enumerate(contract.tasks):
-        logits = rows[:, t, task.start : task.stop].float()
+        logits = rows[:, t, task.start : task.stop].float() / temperature
         parts.append(logits.softmax(1) if task.kind == "single" else logits.sigmoid())
     return torch.cat(parts, 1)

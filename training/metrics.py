@@ -7,6 +7,7 @@ from collections import defaultdict
 import numpy as np
 
 from function.contract import Contract
+from training import calibration
 from training.dataset import Row, targets
 
 
@@ -58,6 +59,19 @@ def by_origin(found: np.ndarray, rows: list[Row], contract: Contract) -> dict:
         origin: score(found[numbers], [rows[n] for n in numbers], contract)
         for origin, numbers in sorted(groups.items())
     }
+
+
+def calibration_errors(found: np.ndarray, rows: list[Row], contract: Contract) -> dict[str, float]:
+    """Each `single` task's expected calibration error at its temperature."""
+    wanted, applies = targets(rows, contract)
+    errors = {}
+    for t, task in enumerate(contract.tasks):
+        here = applies[:, t] > 0
+        if task.kind == "single" and here.any():
+            p, truth = (x[here, task.start : task.stop] for x in (found, wanted))
+            p = calibration.heated(p, task.temperature)
+            errors[task.name] = round(calibration.calibration_error(p, truth.argmax(1)), 4)
+    return errors
 
 
 def headline(figures: dict) -> float:

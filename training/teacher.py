@@ -27,11 +27,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=DATA, help="labelled CSV")
     parser.add_argument("--out", type=Path, required=True, help="folder of the trained teacher")
     parser.add_argument("--all-rows", action="store_true", help="train on dev and test rows too")
-    parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--accumulate", type=int, default=1, help="batches per optimizer step")
-    parser.add_argument("--rate", type=float, default=3e-4, help="learning rate of the encoder")
-    parser.add_argument("--head-rate", type=float, default=3e-3, help="learning rate of the head")
+    parser.add_argument("--rate", type=float, default=2e-4, help="learning rate of the encoder")
+    parser.add_argument("--head-rate", type=float, default=2e-3, help="learning rate of the head")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 
@@ -101,7 +101,9 @@ def base_name(base: str | None) -> str:
 
 
 @torch.inference_mode()
-def predict(model, contract, wordpiece, texts: list[str], batch_size: int = 256) -> np.ndarray:
+def predict(
+    model, contract, wordpiece, texts: list[str], temperature: float = 1.0, batch_size: int = 256
+) -> np.ndarray:
     """Probabilities of every label for each text, float32 (N, L), in the texts' order."""
     where = device()
     model.to(where).eval()
@@ -110,7 +112,7 @@ def predict(model, contract, wordpiece, texts: list[str], batch_size: int = 256)
     for batch in bucketed(list(map(len, ids)), batch_size, None):
         with autocast(where):
             rows = encoder.control_logits(model, [ids[n] for n in batch], contract)
-        found[batch] = losses.probabilities(rows, contract).cpu().numpy()
+        found[batch] = losses.probabilities(rows, contract, temperature).cpu().numpy()
     return found
 
 
