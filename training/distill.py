@@ -29,10 +29,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--student", choices=encoder.PRESETS, default="tiny")
     parser.add_argument("--all-rows", action="store_true", help="train on dev and test rows too")
     parser.add_argument("--size", type=int, default=500_000, help="texts in the transfer set")
-    parser.add_argument("--epochs", type=int, default=7)
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rate", type=float, default=2e-3, help="learning rate")
-    parser.add_argument("--temperature", type=float, default=2.0,
+    parser.add_argument("--temperature", type=float, default=1.5,
                         help="divisor of the teacher's logits, which are too sure")  # fmt: skip
     parser.add_argument("--letters", type=float, default=0.5,
                         help="weight of TF-IDF beside the teacher, 0 to 1")  # fmt: skip

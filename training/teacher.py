@@ -30,8 +30,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--accumulate", type=int, default=1, help="batches per optimizer step")
-    parser.add_argument("--rate", type=float, default=2e-4, help="learning rate of the encoder")
-    parser.add_argument("--head-rate", type=float, default=2e-3, help="learning rate of the head")
+    parser.add_argument("--rate", type=float, default=3e-4, help="learning rate of the encoder")
+    parser.add_argument("--head-rate", type=float, default=3e-3, help="learning rate of the head")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 
