@@ -28,8 +28,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder of the trained student")
     parser.add_argument("--student", choices=encoder.PRESETS, default="tiny")
     parser.add_argument("--all-rows", action="store_true", help="train on dev and test rows too")
-    parser.add_argument("--size", type=int, default=500_000, help="texts in the transfer set")
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--size", type=int, default=400_000, help="texts in the transfer set")
+    parser.add_argument("--epochs", type=int, default=7)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rate", type=float, default=2e-3, help="learning rate")
     parser.add_argument("--temperature", type=float, default=1.5,

@@ -27,7 +27,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=DATA, help="labelled CSV")
     parser.add_argument("--out", type=Path, required=True, help="folder of the trained teacher")
     parser.add_argument("--all-rows", action="store_true", help="train on dev and test rows too")
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--accumulate", type=int, default=1, help="batches per optimizer step")
     parser.add_argument("--rate", type=float, default=3e-4, help="learning rate of the encoder")

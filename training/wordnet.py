@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--label", default="ingredient=not_ingredient", help="TASK=LABEL to find")
     parser.add_argument("--data", type=Path, default=DATA, help="labelled CSV, rewritten")
     parser.add_argument("--vocab", type=Path, default=Path("bundle"), help="folder of vocab.txt")
-    parser.add_argument("--size", type=int, default=30_000, help="rows at most")
+    parser.add_argument("--size", type=int, default=20_000, help="rows at most")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     contract, _ = encoder.load_words(CONTRACT, options.vocab)
