@@ -19,7 +19,6 @@ from pathlib import Path
 from export.card import card
 from training.runs import stage, write_json
 
-VERSION = "1.0.0"
 COPIED = ("config.json", "special_tokens_map.json", "tokenizer_config.json", "vocab.txt")
 LIBRARIES = ("torch", "transformers", "tokenizers", "optimum", "optimum-onnx", "onnx",
              "onnxruntime")  # fmt: skip
@@ -29,14 +28,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m export.bundle", description=__doc__)
     parser.add_argument("--run", type=Path, required=True, help="folder of a training run")
     parser.add_argument("--metrics", type=Path, help="metrics.json of the measured run, if another")
+    parser.add_argument("--version", default="1.0.0", help="of the model, by semantic versioning")
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle")
     options = parser.parse_args()
-    bundle(options.run, options.metrics or options.run / "metrics.json", options.out)
+    metrics = options.metrics or options.run / "metrics.json"
+    bundle(options.run, metrics, options.out, options.version)
     size = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
     print(f"bundle: {options.out} {size / 1e6:.2f} MB")
 
 
-def bundle(run: Path, metrics_path: Path, out: Path) -> None:
+def bundle(run: Path, metrics_path: Path, out: Path, model_version: str) -> None:
     """Assemble the bundle of `run` in `out`, replacing what was there in one rename.
 
     Raises ValueError naming the first file that the run has not made, or where `out` is a folder
@@ -48,8 +49,10 @@ def bundle(run: Path, metrics_path: Path, out: Path) -> None:
     sources = {name: student / name for name in COPIED}
     sources["onnx/model_quantized.onnx"] = run / "onnx" / "model_quantized.onnx"
     sources["golden.json"] = run / "golden.json"
+    # Without a teacher (a new head on a frozen encoder) the student tells its own base.
+    taught_by = run / "teacher" if (run / "teacher").exists() else student
     read = [run / "contract.json", student / "tokenizer.json", student / "metrics.json",
-            run / "teacher" / "metrics.json", run / "parity.json"]  # fmt: skip
+            taught_by / "metrics.json", run / "parity.json"]  # fmt: skip
     for path in [*sources.values(), *read]:
         if not path.exists():
             raise ValueError(f"{path}: found no file, expected the result of an earlier stage")
@@ -57,7 +60,7 @@ def bundle(run: Path, metrics_path: Path, out: Path) -> None:
         json.loads(path.read_text("utf-8")) for path in read
     )
     metrics = json.loads(metrics_path.read_text("utf-8")) if metrics_path.exists() else None
-    contract["version"] = VERSION
+    contract["version"] = model_version
 
     fresh = out.with_name(out.name + ".tmp")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -72,7 +75,7 @@ def bundle(run: Path, metrics_path: Path, out: Path) -> None:
     facts = {
         "schema": 1,
         "name": contract["name"],
-        "version": VERSION,
+        "version": model_version,
         "base": taught["base"],
         "preset": distilled["preset"],
         "trained_on": distilled["trained_on"],

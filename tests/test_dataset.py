@@ -7,7 +7,7 @@ import pytest
 
 from function import contract as contracts
 from tests.training_fixtures import CONTRACT
-from training import dataset
+from training import dataset, evaluate
 from training.similar import similar_key
 
 VOCAB = {piece: n for n, piece in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "#", "+", "|"])}
@@ -126,3 +126,24 @@ def test_the_shipped_data_is_sound_and_split_without_leaks():
     assert all(len(found) == 1 for found in splits.values())
     share = [sum(row.split == name for row in given) / len(given) for name in dataset.SPLITS]
     np.testing.assert_allclose(share, [0.8, 0.1, 0.1], atol=0.01)
+
+
+def test_the_slices_are_sound_large_enough_and_never_trained_on():
+    data = Path(__file__).parent.parent / "training/data"
+    contract = contracts.load(data.parent / "contract.json", {">": 4, "+": 5, "|": 6})
+    rows = dataset.read(data / "labelled.csv", contract)
+    slices = evaluate.read_slices(data / "slices", contract, rows)  # raises where one is known
+    assert set(slices) == {"absurd", "misleading", "misspellings", "rare_cuisines", "raw_lines",
+                           "substitutes"}  # fmt: skip
+    assert min(map(len, slices.values())) >= 150
+
+
+def test_a_slice_that_was_trained_on_names_both_places(tmp_path):
+    trained = dataset.Row("Red hounds", {}, "", "train", 7)
+    (tmp_path / "odd.csv").write_text(
+        "text,animal,kind,traits\npale finch,yes,bird,\nhound (red),yes,dog,\n"
+    )
+    with pytest.raises(dataset.DatasetError) as error:
+        evaluate.read_slices(tmp_path, PETS, [trained])
+    assert "odd.csv:3: found 'hound (red)', similar to 'Red hounds'" in str(error.value)
+    assert "(line 7)" in str(error.value)

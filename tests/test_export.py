@@ -68,7 +68,7 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def bundle(run):
     out = run.folder / "bundle"
-    bundles.bundle(run.folder, run.folder / "metrics.json", out)
+    bundles.bundle(run.folder, run.folder / "metrics.json", out, "1.0.0")
     return out
 
 
@@ -223,11 +223,11 @@ def test_typed_special_tokens_are_text(run):
 
 
 def test_two_bundles_of_one_run_are_the_same_bytes(run, bundle, tmp_path):
-    bundles.bundle(run.folder, run.folder / "metrics.json", tmp_path / "again")
+    bundles.bundle(run.folder, run.folder / "metrics.json", tmp_path / "again", "1.0.0")
     assert snapshot(tmp_path / "again") == snapshot(bundle)
     # A second time over the first, which is replaced as a whole.
     (tmp_path / "again" / "stray.txt").write_text("old")
-    bundles.bundle(run.folder, run.folder / "metrics.json", tmp_path / "again")
+    bundles.bundle(run.folder, run.folder / "metrics.json", tmp_path / "again", "1.0.0")
     assert snapshot(tmp_path / "again") == snapshot(bundle)
     assert [path.name for path in tmp_path.iterdir()] == ["again"]
 
@@ -258,7 +258,7 @@ def test_bundle_names_a_missing_stage_and_keeps_the_old_one(run, bundle, tmp_pat
     run.golden.rename(run.folder / "aside.json")
     try:
         with pytest.raises(ValueError, match=r"golden\.json: found no file"):
-            bundles.bundle(run.folder, run.folder / "metrics.json", bundle)
+            bundles.bundle(run.folder, run.folder / "metrics.json", bundle, "1.0.0")
     finally:
         (run.folder / "aside.json").rename(run.golden)
     assert snapshot(bundle) == before
@@ -267,7 +267,7 @@ def test_bundle_names_a_missing_stage_and_keeps_the_old_one(run, bundle, tmp_pat
 def test_bundle_never_replaces_a_folder_that_is_no_bundle(run, tmp_path):
     (tmp_path / "thesis.txt").write_text("the only copy")
     with pytest.raises(ValueError, match="expected a bundle"):
-        bundles.bundle(run.folder, run.folder / "metrics.json", tmp_path)
+        bundles.bundle(run.folder, run.folder / "metrics.json", tmp_path, "1.0.0")
     assert (tmp_path / "thesis.txt").read_text() == "the only copy"
 
 

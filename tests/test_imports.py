@@ -11,7 +11,8 @@ import pytest
 
 from tests.conftest import ROOT
 
-HEAVY = {"torch", "transformers", "tokenizers", "optimum", "onnx", "sklearn", "safetensors"}
+HEAVY = {"torch", "transformers", "tokenizers", "optimum", "onnx", "scipy", "sklearn",
+         "safetensors"}  # fmt: skip
 ROOMS = {"timing", "function", "training", "export", "benchmarks", "tests"}
 STDLIB = set(sys.stdlib_module_names)
 LIGHT = {"function.contract", "function.wordpiece", "function.decode"}
@@ -20,8 +21,8 @@ ALLOWED = {
     "timing": set(),
     "function": {"numpy", "onnxruntime", "timing"},
     # evaluate measures int8 through function.model, the very code that serves it
-    "training": {"torch", "transformers", "tokenizers", "numpy", "sklearn", "tqdm", "timing",
-                 *LIGHT, "function.model"},
+    "training": {"torch", "transformers", "tokenizers", "numpy", "scipy", "sklearn", "tqdm",
+                 "timing", *LIGHT, "function.model"},
     "export": {"torch", "transformers", "tokenizers", "numpy", "optimum", "onnx", "onnxruntime",
                "google.protobuf",
                "tqdm", "training", "timing", *LIGHT, "function.model"},

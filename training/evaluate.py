@@ -57,12 +57,15 @@ def main() -> None:
     report: dict = {"rows": {"train": len(train), **{k: len(v) for k, v in parts.items()}},
                     "models": {}}  # fmt: skip
     measured = json.loads(options.measured.read_text()) if options.measured else None
-    for name, ask in (
-        ("tfidf", lambda: baseline.predict(train, texts, contract)),
-        ("teacher", lambda: by_encoder("teacher")),
-        ("student", lambda: by_encoder("student")),
-        ("int8", by_int8),
-    ):
+    asked = {
+        "tfidf": lambda: baseline.predict(train, texts, contract),
+        "teacher": lambda: by_encoder("teacher"),
+        "student": lambda: by_encoder("student"),
+        "int8": by_int8,
+    }
+    if not (run / "teacher").exists():  # a new head on a frozen encoder
+        del asked["teacher"]
+    for name, ask in asked.items():
         print(f"evaluate: {name}", flush=True)
         found, at = {}, 0
         answers = ask()

@@ -12,12 +12,14 @@ from random import Random
 import numpy as np
 import torch
 
-from training import augment, dataset, encoder, losses, metrics, runs
+from training import augment, check, dataset, encoder, losses, metrics, runs
 from training.batches import bucketed
 from training.loop import Schedule, autocast, device, fit
 
 DATA = Path("training/data/labelled.csv")
 CONTRACT = Path("training/contract.json")
+SHOWN = 600_000  # phrases, epoch for epoch, after which dev figures hardly rise any more
+BATCH = 128
 
 
 def arguments() -> argparse.Namespace:
@@ -27,8 +29,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=DATA, help="labelled CSV")
     parser.add_argument("--out", type=Path, required=True, help="folder of the trained teacher")
     parser.add_argument("--all-rows", action="store_true", help="train on dev and test rows too")
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--epochs", type=int,
+                        help=f"default: as many as show {SHOWN:,} phrases, 4 to 20")  # fmt: skip
+    parser.add_argument("--batch-size", type=int, default=BATCH)
     parser.add_argument("--accumulate", type=int, default=1, help="batches per optimizer step")
     parser.add_argument("--rate", type=float, default=3e-4, help="learning rate of the encoder")
     parser.add_argument("--head-rate", type=float, default=3e-3, help="learning rate of the head")
@@ -51,9 +54,11 @@ def main() -> None:
     torch.manual_seed(options.seed)
     model, contract, wordpiece = encoder.load_base(base, options.contract, options.out)
     rows = dataset.read(options.data, contract)
+    check.require_every_label(options.data, rows, contract)
     words = augment.read_words(words_path)
     train = [row for row in rows if options.all_rows or row.split == "train"]
     dev = [row for row in rows if row.split == "dev"]
+    epochs = options.epochs or default_epochs(len(train))
     print(f"teacher: {len(train)} rows to train on, {len(dev)} dev rows", flush=True)
     wanted, applies = map(torch.from_numpy, dataset.targets(train, contract))
     where = device()
@@ -77,7 +82,7 @@ def main() -> None:
     head = set(model.classifier.parameters())
     body = [p for p in model.parameters() if p not in head and p.requires_grad]
     schedule = Schedule(
-        options.epochs, options.batch_size, (options.rate, options.head_rate), options.accumulate
+        epochs, options.batch_size, (options.rate, options.head_rate), options.accumulate
     )
     history = fit(
         model, [body, head], schedule, epoch_batches, batch_loss, options.out, mark,
@@ -91,6 +96,11 @@ def main() -> None:
         "dev": metrics.score(predict(model, contract, wordpiece, [r.text for r in dev]), dev,
                              contract) if dev else None,
     })  # fmt: skip
+
+
+def default_epochs(rows: int) -> int:
+    """Few rows are read often, many rows less often."""
+    return min(20, max(4, round(SHOWN / rows)))
 
 
 def base_name(base: str | None) -> str:

@@ -1,0 +1,126 @@
+"""From a contract and a CSV to a bundle that `make serve BUNDLE=...` serves: every stage in order.
+
+    python -m training.train --contract my.json --data my.csv --out build/mine
+    python -m training.train --contract my.json --data my.csv --check
+    python -m training.train --contract my.json --data my.csv --out build/mine --freeze-encoder
+
+What the stages make on the way (teacher, student, ONNX, metrics) lies in the folder `OUT-run`.
+A stage that is finished is not done again, and a killed one goes on from its last finished epoch.
+`--freeze-encoder` keeps the encoder of the shipped bundle and trains a new head alone: a minute
+instead of half an hour, for labels that ask about the same kind of phrases.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from training import check, dataset, encoder, runs, teacher
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.train", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--contract", type=Path, default=teacher.CONTRACT)
+    parser.add_argument("--data", type=Path, default=teacher.DATA, help="labelled CSV")
+    parser.add_argument("--out", type=Path, help="folder of the bundle to make")
+    parser.add_argument("--run", type=Path, help="folder of what the stages make (OUT-run)")
+    parser.add_argument("--base", help="encoder to start from: hub name or folder")
+    parser.add_argument("--student", choices=encoder.PRESETS, default="tiny")
+    parser.add_argument("--transfer", type=Path, help="further texts of your own, one a line")
+    parser.add_argument("--measured", type=Path, metavar="RUN",
+                        help="train on all rows, dev and test too, with the calibration and the "
+                        "figures of this measured run")  # fmt: skip
+    parser.add_argument("--epochs", type=int, help="of the teacher (by the number of rows)")
+    parser.add_argument("--size", type=int, help="texts in the student's transfer set")
+    parser.add_argument("--version", default="1.0.0", help="of the model")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--freeze-encoder", type=Path, nargs="?", const=Path("bundle"),
+                        metavar="BUNDLE",
+                        help="train only a new head, on this bundle (default: bundle)")  # fmt: skip
+    parser.add_argument("--check", action="store_true",
+                        help="only look at the data and say what is in it")  # fmt: skip
+    options = parser.parse_args()
+    if options.check:
+        look(options)
+        return
+    if options.out is None:
+        parser.error("--out is needed (or --check)")
+    options.run = options.run or options.out.with_name(f"{options.out.name}-run")
+    for command in stages(options):
+        print(f"$ {' '.join(command)}", flush=True)
+        if command[0] == "cp":
+            shutil.copyfile(*command[1:])
+        elif code := subprocess.run([sys.executable, "-m", *command]).returncode:
+            sys.exit(code)
+
+
+def look(options: argparse.Namespace) -> None:
+    """Print what is in the data and how long training on it will take."""
+    base = options.base or encoder.default_base()
+    with tempfile.TemporaryDirectory() as folder:
+        _, contract, _ = encoder.load_base(base, options.contract, Path(folder))
+        rows = dataset.read(options.data, contract)
+        print(check.report(options.data, rows, contract))
+        check.require_every_label(options.data, rows, contract)
+        minutes = check.expected_minutes(
+            base, options.contract, rows,
+            teacher.default_epochs(sum(row.split == "train" for row in rows)), teacher.BATCH,
+            Path(folder),
+        )  # fmt: skip
+    print(f"about {minutes:.0f} minutes for the teacher on this machine, and as long again for the "
+          "student and its export")  # fmt: skip
+
+
+def stages(options: argparse.Namespace) -> list[list[str]]:
+    """The command of each stage, without the interpreter."""
+    run, out, data = options.run, options.out, ["--data", options.data]
+    student, onnx = run / "student", run / "onnx" / "model.onnx"
+    contract = ["--contract", run / "contract.json"]
+    int8 = ["--int8", run / "onnx" / "model_quantized.onnx"]
+    chosen = ["--seed", options.seed, *(["--all-rows"] if options.measured else [])]
+    if options.freeze_encoder:
+        training = [
+            ["export.restore", "--bundle", options.freeze_encoder, "--out", run / "encoder"],
+            ["training.head", "--encoder", run / "encoder", "--contract", options.contract, *data,
+             "--out", student, *chosen],
+        ]  # fmt: skip
+    else:
+        base, transfer, epochs, size = (
+            [f"--{name}", getattr(options, name)] if getattr(options, name) else []
+            for name in ("base", "transfer", "epochs", "size")
+        )
+        training = [
+            ["training.teacher", *base, *epochs, "--contract", options.contract, *data,
+             "--out", run / "teacher", *chosen],
+            ["training.distill", "--teacher", run / "teacher", *data, *transfer, *size,
+             "--student", options.student, "--out", student, *chosen],
+        ]  # fmt: skip
+    return [
+        list(map(str, command))
+        for command in [
+            *training,
+            ["export.to_onnx", "--student", student, "--out", onnx],
+            ["export.quantize", "--onnx", onnx, "--out", int8[1]],
+            ["cp", options.measured / "contract.json", run / "contract.json"] if options.measured
+            else ["export.calibrate", "--student", student, *int8, *data, "--out", contract[1]],
+            ["export.check_parity", "--student", student, "--onnx", onnx, *int8, *contract, *data,
+             "--out", run / "parity.json"],
+            ["export.make_golden", "--student", student, *int8, *contract, *data,
+             "--out", run / "golden.json"],
+            ["training.evaluate", "--run", run, *data,
+             *(["--measured", options.measured / "metrics.json"] if options.measured else [])],
+            ["export.bundle", "--run", run, "--out", out, "--version", options.version,
+             *(["--metrics", options.measured / "metrics.json"] if options.measured else [])],
+        ]
+    ]  # fmt: skip
+
+
+if __name__ == "__main__":
+    runs.stage(main)
