@@ -66,9 +66,7 @@ def restore(bundle: Path) -> BertForTokenClassification:
                 state[f"{layer}.{name}.dense.weight"] = product(weights, *found.input[1:4]).T
         last = next(node for node in graph.node if node.name == head(graph))
         state["classifier.weight"] = weights[last.input[1]].T
-        model.load_state_dict(
-            {name: torch.from_numpy(np.array(x)) for name, x in state.items()}
-        )
+        model.load_state_dict({name: torch.from_numpy(np.array(x)) for name, x in state.items()})
     except (KeyError, StopIteration, ValueError, RuntimeError) as error:
         raise ValueError(
             f"{bundle / models.MODEL}: found a graph that export.quantize did not make ({error})"

@@ -139,9 +139,10 @@ def test_check_counts_and_finds(base, tmp_path, monkeypatch, capsys):
     data = tmp_path / "pets.csv"
     lines = ["text,animal,kind,traits,split", "tabby,yes,cat,small,train",
              "tabby,yes,cat,small,train", "Tabby!,yes,cat,small,test",
-             "hound,yes,dog,loud,train", "finch,yes,bird,rare,train", "table,no,,,train"]  # fmt: skip
+             "hound,yes,dog,loud,train", "finch,yes,bird,rare,train",
+             "table,no,,,train"]  # fmt: skip
     data.write_text("\n".join(lines) + "\n")
-    assert run(monkeypatch, "--contract", contract, "--data", data, "--base", base, "--check") == 0
+    assert run(monkeypatch, "--check", "--contract", contract, "--data", data, "--base", base) == 0
     said = capsys.readouterr().out
     assert "5 rows: 4 train, 0 dev, 1 test" in said
     assert "1 exact repetitions" in said
