@@ -30,9 +30,10 @@ def card(contract: dict, facts: dict, size: int) -> str:
         _metrics(facts),
         _parity(facts["parity"]),
         "## Limits\n\nThe model knows what its labelled phrases and its base model taught it: rare "
-        "names that are in neither are guesses, with scores that may be too sure. It reads English "
-        "best, and lower-cases everything. Scores are not calibrated. It must not be the only "
-        "guard where a wrong answer hurts somebody, such as an allergy.",
+        "names that are in neither are guesses. It reads English best, and lower-cases everything. "
+        "Scores of tasks with one answer are calibrated on phrases like the labelled ones, and no "
+        "others. It must not be the only guard where a wrong answer hurts somebody, such as an "
+        "allergy.",
         _use(contract),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
