@@ -33,6 +33,9 @@ bench: .venv/done ## latency and portability of the bundle, then the README's ta
 	$(PY) -m benchmarks.portability
 	$(PY) -m benchmarks.tables
 
+report: .venv/done ## what the measured model's figures are worth, as a page in build/report/
+	$(PY) -m benchmarks.report --run $(TRAIN) --out build/report
+
 venv: .venv/done ## everything that training, export and tests need
 
 check_python = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
@@ -50,4 +53,4 @@ check_python = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exi
 	.venv-serve/bin/pip install -q -r function/requirements.txt
 	touch $@
 
-.PHONY: help serve test train ship bench venv
+.PHONY: help serve test train ship bench report venv

@@ -1,6 +1,6 @@
 """Write the README's figures from what was measured; `--check` only says whether they are stale.
 
-    python -m benchmarks.tables
+python -m benchmarks.tables
 """
 
 from __future__ import annotations

@@ -44,6 +44,22 @@ def shipped() -> Path:
     return ROOT / "bundle"
 
 
+@pytest.fixture(scope="session")
+def pets(tmp_path_factory) -> dict[str, Path]:
+    """Contract, labelled rows and base encoder of a small domain."""
+    from tests import pipeline  # torch comes along: only for tests that train
+
+    return pipeline.domain(tmp_path_factory.mktemp("pets"))
+
+
+@pytest.fixture(scope="session")
+def finished(pets) -> Path:
+    """The folder of a finished run of `pets`; read, not written by tests."""
+    from tests import pipeline
+
+    return pipeline.finish(pets)
+
+
 @pytest.fixture
 def pets_bundle(tmp_path) -> Path:
     """A whole bundle whose model is a bag of words: it counts `cat`, `dog` and `grey`."""

@@ -3,54 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
-from export import bundle, calibrate, check_parity, make_golden, quantize, to_onnx
 from function import model as models
-from tests.training_fixtures import write_base, write_contract, write_data
-from training import distill, evaluate, teacher
-
-
-def run(stage, *arguments: object) -> None:
-    """`python -m <stage> <arguments>`, in this process to save the imports."""
-    before, sys.argv = sys.argv, [stage.__name__, *map(str, arguments)]
-    try:
-        stage.main()
-    finally:
-        sys.argv = before
-
-
-@pytest.fixture(scope="module")
-def pets(tmp_path_factory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("pets")
-    return {"folder": folder, "contract": write_contract(folder), "data": write_data(folder),
-            "base": write_base(folder)}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def finished(pets) -> Path:
-    """The folder of a finished run, every stage of `make train` in its order."""
-    out, data = pets["folder"] / "run", ("--data", pets["data"])
-    int8 = out / "onnx" / "model_quantized.onnx"
-    run(teacher, "--base", pets["base"], "--contract", pets["contract"], *data, "--epochs", 10,
-        "--rate", 1e-3, "--batch-size", 16, "--out", out / "teacher")  # fmt: skip
-    run(distill, "--teacher", out / "teacher", *data, "--size", 1_200, "--epochs", 15,
-        "--out", out / "student")  # fmt: skip
-    run(to_onnx, "--student", out / "student", "--out", out / "onnx" / "model.onnx")
-    run(quantize, "--onnx", out / "onnx" / "model.onnx", "--out", int8)
-    run(calibrate, "--student", out / "student", "--int8", int8, *data,
-        "--out", out / "contract.json")  # fmt: skip
-    run(check_parity, "--student", out / "student", "--onnx", out / "onnx" / "model.onnx",
-        "--int8", int8, *data, "--contract", out / "contract.json",
-        "--out", out / "parity.json")  # fmt: skip
-    run(make_golden, "--student", out / "student", "--int8", int8, *data,
-        "--contract", out / "contract.json", "--out", out / "golden.json")  # fmt: skip
-    run(evaluate, "--run", out, *data)
-    run(bundle, "--run", out, "--out", out / "bundle")
-    return out
+from tests.pipeline import run
+from training import teacher
 
 
 def test_every_model_learned_the_domain(finished):

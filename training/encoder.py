@@ -39,12 +39,9 @@ def default_base() -> str:
     return str(Path(spec.origin).parent / "model")
 
 
-def load_base(base: str, contract_path: str | Path, out: Path):
-    """A fresh teacher: the encoder `base` (hub name or folder) with a head for the contract.
-
-    Writes the tokenizer and the contract to `out`. Returns (model, contract, wordpiece). Raises
-    ValueError where `base` does not exist or is not an uncased BERT.
-    """
+def open_base(base: str):
+    """The config and tokenizer of `base` (hub name or folder). Raises ValueError where it does not
+    exist or is not an uncased BERT."""
     try:
         config = AutoConfig.from_pretrained(base)
         tokenizer = AutoTokenizer.from_pretrained(base)
@@ -56,6 +53,16 @@ def load_base(base: str, contract_path: str | Path, out: Path):
             f"--base {base}: found a {config.model_type} model, expected an uncased BERT "
             "(the light runtimes implement its WordPiece alone)"
         )
+    return config, tokenizer
+
+
+def load_base(base: str, contract_path: str | Path, out: Path):
+    """A fresh teacher: the encoder `base` (hub name or folder) with a head for the contract.
+
+    Writes the tokenizer and the contract to `out`. Returns (model, contract, wordpiece). Raises
+    ValueError as `open_base`, and where the contract does not fit the base.
+    """
+    config, tokenizer = open_base(base)
     vocab = tokenizer.get_vocab()
     contract = contracts.load(contract_path, vocab)
     if contract.max_pieces > config.max_position_embeddings:

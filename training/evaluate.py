@@ -5,7 +5,8 @@
 
 Every model gets temperatures and thresholds fitted on the dev split in the same way. A model of all
 rows has no rows left to fit or to test on: it takes over those of the measured run and answers the
-slices alone. The int8 student is asked through `function.model`, the very code that serves it.
+slices alone. The int8 student is asked through `function.model`, the very code that serves it. The
+probabilities of every row (N, L) stay in `answers.npz` beside the figures, for the report.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ def main() -> None:
 
     report: dict = {"rows": {"train": len(train), **{k: len(v) for k, v in parts.items()}},
                     "models": {}}  # fmt: skip
+    kept = {}
     measured = json.loads(options.measured.read_text()) if options.measured else None
     asked = {
         "tfidf": lambda: baseline.predict(train, texts, contract),
@@ -71,12 +73,15 @@ def main() -> None:
         answers = ask()
         for part, members in parts.items():
             found[part] = answers[at : (at := at + len(members))]
+            kept[f"{name}/{part}"] = found[part]
         if measured:
             fitted = measured["models"][name]["fitted"]
         else:
             fitted = calibration.fit(found["dev"], parts["dev"], contract) if parts["dev"] else {}
         report["models"][name] = judge(found, parts, slices, calibrated(contract, fitted))
         report["models"][name]["fitted"] = fitted
+    np.savez(run / "answers.tmp.npz", **kept)
+    (run / "answers.tmp.npz").replace(run / "answers.npz")
     runs.write_json(run / "metrics.json", report)
     print(table(report))
 

@@ -14,7 +14,11 @@ def fingerprint(settings: dict, *files: str | Path | None) -> str:
     """A hash of the settings and of the files' contents: what makes two runs the same run."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for path in files:
-        digest.update(hashlib.sha256(Path(path).read_bytes()).digest() if path else b"-")
+        if path is None:
+            digest.update(b"-")
+        else:
+            with open(path, "rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from random import Random
 
@@ -107,7 +108,12 @@ def base_name(base: str | None) -> str:
     """What the model card calls the base; of a folder its last part, the rest is nobody's."""
     if base is None:
         return "all-MiniLM-L6-v2"
-    return Path(base).resolve().name if Path(base).is_dir() else base
+    if not Path(base).is_dir():
+        return base
+    adapted = Path(base) / "metrics.json"  # made by training.adapt of another base
+    if adapted.exists():
+        return json.loads(adapted.read_text("utf-8"))["base"]
+    return Path(base).resolve().name
 
 
 @torch.inference_mode()
