@@ -58,9 +58,8 @@ def main() -> None:
     run = read(options.run, options.data)
     options.out.mkdir(parents=True, exist_ok=True)
     page = report(run, options.run, options.out)
-    temporary = options.out / "index.html.tmp"
-    temporary.write_text(page, "utf-8")
-    temporary.replace(options.out / "index.html")
+    with runs.whole(options.out / "index.html") as temporary:
+        temporary.write_text(page, "utf-8")
     print(f"report: {options.out / 'index.html'}")
 
 

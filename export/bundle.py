@@ -62,16 +62,6 @@ def bundle(run: Path, metrics_path: Path, out: Path, model_version: str) -> None
     metrics = json.loads(metrics_path.read_text("utf-8")) if metrics_path.exists() else None
     contract["version"] = model_version
 
-    fresh = out.with_name(out.name + ".tmp")
-    shutil.rmtree(fresh, ignore_errors=True)
-    (fresh / "onnx").mkdir(parents=True)
-    for name, path in sources.items():
-        shutil.copyfile(path, fresh / name)
-    write_json(fresh / "contract.json", contract)
-    # Without white space: a third smaller, and as good to every reader.
-    (fresh / "tokenizer.json").write_text(
-        json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":")), "utf-8"
-    )
     facts = {
         "schema": 1,
         "name": contract["name"],
@@ -84,12 +74,32 @@ def bundle(run: Path, metrics_path: Path, out: Path, model_version: str) -> None
         "parity": parity,
         "metrics": metrics,
     }
+    fresh = out.with_name(out.name + ".tmp")
+    shutil.rmtree(fresh, ignore_errors=True)
+    try:
+        fill(fresh, sources, contract, tokenizer, facts)
+        replace(fresh, out)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def fill(
+    fresh: Path, sources: dict[str, Path], contract: dict, tokenizer: dict, facts: dict
+) -> None:
+    """Every file of the bundle, the manifest last. Raises OSError."""
+    (fresh / "onnx").mkdir(parents=True)
+    for name, path in sources.items():
+        shutil.copyfile(path, fresh / name)
+    write_json(fresh / "contract.json", contract)
+    # Without white space: a third smaller, and as good to every reader.
+    (fresh / "tokenizer.json").write_text(
+        json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":")), "utf-8"
+    )
     size = (fresh / "onnx" / "model_quantized.onnx").stat().st_size
     (fresh / "README.md").write_text(card(contract, facts, size), "utf-8")
     paths = sorted(path for path in fresh.rglob("*") if path.is_file())
     files = {path.relative_to(fresh).as_posix(): _hashed(path) for path in paths}
     write_json(fresh / "manifest.json", {**facts, "files": files})
-    replace(fresh, out)
 
 
 def _hashed(path: Path) -> dict:

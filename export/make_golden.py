@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 from pathlib import Path
 from random import Random
 
@@ -19,7 +18,7 @@ import torch
 from export.check_parity import feed, session
 from export.oracle import VERSIONS, Oracle
 from training import dataset, encoder
-from training.runs import stage
+from training.runs import stage, whole
 from training.teacher import DATA
 
 SAMPLED = 100
@@ -48,9 +47,8 @@ def main() -> None:
     texts = list(dict.fromkeys([row.text for row in sample] + list(ODD)))
     content = golden(Oracle(options.student, options.contract), options.int8, texts)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = options.out.with_suffix(".tmp")
-    temporary.write_text(content, "utf-8")
-    os.replace(temporary, options.out)
+    with whole(options.out) as temporary:
+        temporary.write_text(content, "utf-8")
     print(f"make_golden: {len(texts)} phrases, {len(content) / 1e3:.0f} kB")
 
 

@@ -120,7 +120,7 @@ def main() -> None:
         options.out, mark, options.seed, "adapt", lambda _: said(perplexity(model, measured)),
     )  # fmt: skip
     after = perplexity(model, measured)
-    model.float().cpu().save_pretrained(options.out)
+    encoder.save_weights(model, options.out)
     runs.finish(options.out, {
         "fingerprint": mark, "stage": "adapt", "base": base_name(options.base),
         "corpus": "a corpus" if options.corpus else "sentences of the training rows",

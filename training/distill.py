@@ -135,9 +135,8 @@ def kept(path: Path, mark: str, label: Callable[[], np.ndarray]) -> np.ndarray:
             if str(saved["mark"]) == mark:
                 return saved["wanted"].astype(np.float32)
     wanted = label().astype(np.float16)
-    temporary = path.with_name("soft.tmp.npz")
-    np.savez(temporary, mark=mark, wanted=wanted)
-    temporary.replace(path)
+    with runs.whole(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, mark=mark, wanted=wanted)
     return wanted.astype(np.float32)
 
 

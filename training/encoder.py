@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import tempfile
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +26,7 @@ from function import wordpiece as wordpieces
 from function.contract import Contract
 from function.wordpiece import WordPiece
 from training.batches import control_rows, pad
+from training.runs import write_json, writing
 
 PRESETS = {"tiny": (2, 128, 2), "mini": (4, 256, 4), "small": (6, 384, 6)}  # layers, width, heads
 
@@ -170,8 +173,16 @@ def save(model, contract_path: Path, tokenizer_folder: Path, out: Path) -> None:
             shutil.copyfile(tokenizer_folder / name, out / name)
     if contract_path != out / "contract.json":
         shutil.copyfile(contract_path, out / "contract.json")
-    model.float().cpu().save_pretrained(out)
-    config = json.loads((out / "config.json").read_text())
-    # The base's folder on the training machine is nobody's business.
-    config.pop("_name_or_path", None)
-    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    save_weights(model, out)
+
+
+def save_weights(model, out: Path) -> None:
+    """`config.json` and `model.safetensors`, each in one rename."""
+    with tempfile.TemporaryDirectory(dir=out) as folder:
+        with writing(out / "model.safetensors"):
+            model.float().cpu().save_pretrained(folder)
+        config = json.loads((Path(folder) / "config.json").read_text())
+        # The base's folder on the training machine is nobody's business.
+        config.pop("_name_or_path", None)
+        write_json(out / "config.json", config)
+        os.replace(Path(folder) / "model.safetensors", out / "model.safetensors")

@@ -80,8 +80,8 @@ def main() -> None:
             fitted = calibration.fit(found["dev"], parts["dev"], contract) if parts["dev"] else {}
         report["models"][name] = judge(found, parts, slices, calibrated(contract, fitted))
         report["models"][name]["fitted"] = fitted
-    np.savez(run / "answers.tmp.npz", **kept)
-    (run / "answers.tmp.npz").replace(run / "answers.npz")
+    with runs.whole(run / "answers.npz") as temporary, temporary.open("wb") as file:
+        np.savez(file, **kept)
     runs.write_json(run / "metrics.json", report)
     print(table(report))
 

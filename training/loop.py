@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
@@ -13,6 +12,8 @@ from pathlib import Path
 import torch
 from torch import nn
 from tqdm import tqdm
+
+from training.runs import whole
 
 
 @dataclass(frozen=True)
@@ -135,9 +136,8 @@ def _linear(step: int, warmup: int, steps: int) -> float:
 
 def _save(path: Path, parts: dict, fingerprint: str, history: list[dict]) -> None:
     state = {name: part.state_dict() for name, part in parts.items()}
-    temporary = path.with_suffix(".tmp")
-    torch.save({"fingerprint": fingerprint, "history": history, **state}, temporary)
-    os.replace(temporary, path)
+    with whole(path) as temporary:
+        torch.save({"fingerprint": fingerprint, "history": history, **state}, temporary)
 
 
 def _resume(path: Path, parts: dict, fingerprint: str, where, name: str) -> list[dict]:

@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -36,9 +37,33 @@ def finish(out: Path, metrics: dict) -> None:
 
 
 def write_json(path: Path, content: object) -> None:
+    with whole(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` to write to, renamed to it in the end. Where the writing
+    fails nothing is left behind. Raises OSError."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    os.replace(temporary, path)
+    try:
+        with writing(path):
+            yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """A full disk is an OSError here, whatever the library that writes makes of it."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"{path}: could not be written ({error.strerror or error})") from error
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise OSError(f"{path}: could not be written ({reason})") from error
 
 
 def stage(main: Callable[[], None]) -> None:
