@@ -92,8 +92,10 @@ def test_any_number_of_tasks_labels_and_control_tokens(shape, base, tmp_path, mo
     rows = 1_800 if shape == "150 labels" else 200
     contract, data = write(tmp_path, tasks, rows)
     out = tmp_path / "mine"
+    adapt = ["--adapt"] if shape == "four tasks" else []
     assert run(monkeypatch, "--contract", contract, "--data", data, "--out", out, "--base", base,
-               "--epochs", 2, "--size", 2 * rows) == 0  # fmt: skip
+               "--epochs", 2, "--size", 2 * rows, *adapt) == 0  # fmt: skip
+    assert (tmp_path / "mine-run" / "base").exists() == bool(adapt)
     model = models.load(out)
     (answer,), _ = model.answer(["amber7 birch amber"], scores=True)
     for t in tasks:

@@ -26,6 +26,7 @@ from training.batches import bucketed, pad
 from training.loop import Schedule, autocast, device, fit
 from training.teacher import CONTRACT, DATA, base_name
 
+SIZE = 150_000  # texts of a corpus that an epoch reads
 SHARE = 0.15  # of the words are masked, at least one of each text
 HELD_OUT = 2_000  # texts at most that loss and perplexity are measured on
 LONGEST = 64  # pieces of a text, the rest is cut off
@@ -43,7 +44,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=DATA, help="labelled CSV")
     parser.add_argument("--out", type=Path, required=True, help="folder of the adapted encoder")
     parser.add_argument("--all-rows", action="store_true", help="tell of dev and test rows too")
-    parser.add_argument("--size", type=int, default=150_000, help="texts an epoch")
+    parser.add_argument("--size", type=int,
+                        help=f"texts an epoch (one a training row; {SIZE:,} of a corpus)")  # fmt: skip
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rate", type=float, default=1e-4, help="learning rate of the encoder")
@@ -77,7 +79,7 @@ def main() -> None:
         held_out = corpus.held_out(options.corpus, HELD_OUT)
 
         def texts(epoch: int) -> list[str]:
-            return corpus.chunk(options.corpus, epoch, options.size)
+            return corpus.chunk(options.corpus, epoch, options.size or SIZE)
 
     else:
         contract, _ = encoder.load_words(options.contract, options.out)
@@ -90,7 +92,7 @@ def main() -> None:
         def texts(epoch: int) -> list[str]:
             random = Random(f"{options.seed} {epoch}")
             return [facts.sentence(random.choice(train), words, random)
-                    for _ in range(options.size)]  # fmt: skip
+                    for _ in range(options.size or len(train))]  # fmt: skip
 
     def encode(texts: list[str]) -> list[list[int]]:
         return tokenizer(texts, padding=False, truncation=True, max_length=LONGEST)["input_ids"]

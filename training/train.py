@@ -32,6 +32,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder of the bundle to make")
     parser.add_argument("--run", type=Path, help="folder of what the stages make (OUT-run)")
     parser.add_argument("--base", help="encoder to start from: hub name or folder")
+    parser.add_argument("--adapt", nargs="?", const="", metavar="CORPUS",
+                        help="adapt the encoder to the domain's language first, on sentences made "
+                        "of the rows or on a corpus, one text a line, plain or gzip")  # fmt: skip
     parser.add_argument("--student", choices=encoder.PRESETS, default="tiny")
     parser.add_argument("--transfer", type=Path, help="further texts of your own, one a line")
     parser.add_argument("--measured", type=Path, metavar="RUN",
@@ -96,7 +99,14 @@ def stages(options: argparse.Namespace) -> list[list[str]]:
             [f"--{name}", getattr(options, name)] if getattr(options, name) else []
             for name in ("base", "transfer", "epochs", "size")
         )
+        adapt = []
+        if options.adapt is not None:
+            given = ["--corpus", options.adapt] if options.adapt else []
+            adapt = [["training.adapt", *base, *given, "--contract", options.contract, *data,
+                      "--out", run / "base", *chosen]]  # fmt: skip
+            base = ["--base", run / "base"]
         training = [
+            *adapt,
             ["training.teacher", *base, *epochs, "--contract", options.contract, *data,
              "--out", run / "teacher", *chosen],
             ["training.distill", "--teacher", run / "teacher", *data, *transfer, *size,
