@@ -45,7 +45,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder of the adapted encoder")
     parser.add_argument("--all-rows", action="store_true", help="tell of dev and test rows too")
     parser.add_argument("--size", type=int,
-                        help=f"texts an epoch (one a training row; {SIZE:,} of a corpus)")  # fmt: skip
+                        help=f"texts an epoch (one a row; {SIZE:,} of a corpus)")  # fmt: skip
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rate", type=float, default=1e-4, help="learning rate of the encoder")
