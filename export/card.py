@@ -99,22 +99,57 @@ def _parity(parity: dict) -> str:
 
 
 def _use(contract: dict) -> str:
-    ids = "[tok.cls_token_id, *ids, *controls, tok.sep_token_id]"
     controls = [task["control"] for task in contract["tasks"]]
-    return f"""## Use
+    text = f"""## Use
+
+The project's own runtime (`python -m function`, `make serve`) needs onnxruntime and numpy alone.
+The stock libraries open this folder too. Task n of N is read at row -1-N+n of the logits, over the
+columns of its own labels:
 
 ```python
+import json
 import torch
 from optimum.onnxruntime import ORTModelForTokenClassification
 from transformers import AutoTokenizer
+
+tasks = json.load(open("bundle/contract.json"))["tasks"]
+
+def read(logits):
+    answer, start = {{}}, 0
+    for n, task in enumerate(tasks):
+        row = logits[-1 - len(tasks) + n, start : start + len(task["labels"])]
+        start += len(task["labels"])
+        if task["kind"] == "single":
+            scores = (row / task.get("temperature", 1)).softmax(0)
+            answer[task["name"]] = task["labels"][scores.argmax()]
+        else:
+            least = task.get("thresholds") or [0.5] * len(row)
+            answer[task["name"]] = [
+                label for label, score, t in zip(task["labels"], row.sigmoid(), least) if score >= t
+            ]
+    return answer  # a task with `only_if` counts only where that holds
 
 tok = AutoTokenizer.from_pretrained("bundle")
 model = ORTModelForTokenClassification.from_pretrained(
     "bundle", subfolder="onnx", file_name="model_quantized.onnx")
 controls = tok.convert_tokens_to_ids({controls!r})
 ids = tok.encode("a phrase", add_special_tokens=False)
-row = torch.tensor([{ids}])
+row = torch.tensor([[tok.cls_token_id, *ids, *controls, tok.sep_token_id]])
 logits = model(input_ids=row, attention_mask=torch.ones_like(row),
                token_type_ids=torch.zeros_like(row)).logits[0]
-# Task n of N is read at row -1-N+n, over the columns of its own labels in `model.config.id2label`.
+print(read(logits))
+```"""
+    if any(control.startswith(("##", "[")) for control in controls):
+        return text  # such a control token cannot be typed behind the text
+    return f"""{text}
+
+A `transformers` pipeline opens the fp32 student of a training run, with the control tokens behind
+the text. What it prints itself is the likeliest of *all* labels at each piece: read the logits.
+
+```python
+from transformers import pipeline
+
+pipe = pipeline("token-classification", "build/train/student")
+inputs = next(pipe.preprocess("a phrase {" ".join(controls)}", is_split_into_words=False))
+print(read(pipe.forward(inputs)["logits"][0]))
 ```"""

@@ -285,3 +285,25 @@ def test_transformers_and_optimum_open_the_bundle(bundle):
     row = torch.tensor([ids])
     found = opened(input_ids=row, attention_mask=torch.ones_like(row)).logits[0].numpy()
     assert np.allclose(found, model.run(ids), atol=1e-5)
+
+
+def test_the_cards_examples_run_and_read_what_the_light_core_answers(
+    run, bundle, monkeypatch, capsys
+):
+    monkeypatch.chdir(run.folder)
+    card = (bundle / "README.md").read_text()
+    code = "".join(block.split("```")[0] for block in card.split("```python")[1:])
+    model = models.load(bundle)
+    for text in ("Grey Tabby, 2 kg", "naïve terrier"):
+        said = code.replace("a phrase", text).replace("build/train/student", str(run.student))
+        capsys.readouterr()
+        exec(said, {})
+        scores = model.answer([text], scores=True)[0][0]["scores"]
+        expected = {
+            task.name: max(scores[task.name], key=scores[task.name].get)
+            if task.kind == "single"
+            else [x for x, p in scores[task.name].items() if p >= 0.5]
+            for task in model.contract.tasks
+        }
+        printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+        assert printed == [str(expected)] * 2

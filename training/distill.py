@@ -16,7 +16,7 @@ import torch
 from function.contract import Contract
 from training import augment, baseline, dataset, encoder, losses, metrics, runs, transfer
 from training.batches import bucketed
-from training.loop import Schedule, device, fit
+from training.loop import Schedule, autocast, device, fit
 from training.teacher import DATA, predict
 
 
@@ -38,6 +38,8 @@ def arguments() -> argparse.Namespace:
                         help="weight of TF-IDF beside the teacher, 0 to 1")  # fmt: skip
     parser.add_argument("--gold", type=float, default=0.5,
                         help="weight of the true labels beside the teacher's, 0 to 1")  # fmt: skip
+    parser.add_argument("--align", type=float, default=0.0,
+                        help="weight of the cosine to the teacher's pooled vector")  # fmt: skip
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 
@@ -71,13 +73,15 @@ def main() -> None:
         texts += transfer.read_lines(options.transfer)
     print(f"student: labelling {len(texts)} texts", flush=True)
 
-    def label() -> np.ndarray:
+    def label() -> dict[str, np.ndarray]:
         found = predict(teacher, contract, wordpiece, texts, options.temperature)
         if options.letters:  # an unlike teacher: letters carry what word pieces lose
             found += options.letters * (baseline.predict(train, texts, contract) - found)
-        return found
+        aligned = {"pooled": pooled(teacher, contract, wordpiece, texts)} if options.align else {}
+        return {"wanted": found, **aligned}
 
-    wanted = kept(options.out / "soft.npz", mark, label)
+    soft = kept(options.out / "soft.npz", mark, label)
+    wanted = soft["wanted"].astype(np.float32)
     applies = likely(wanted, contract)
     known = {row.text: n for n, row in enumerate(train)}
     gold, gold_applies = dataset.targets(train, contract)
@@ -93,9 +97,21 @@ def main() -> None:
     lengths = list(map(len, ids))
     where = device()
 
+    # The student's vectors are led to the teacher's through a layer that is thrown away.
+    widen = torch.nn.Linear(student.config.hidden_size, teacher.config.hidden_size, bias=False)
+    if options.align:
+        student.widen = widen
+        vectors = torch.from_numpy(soft["pooled"])
+
     def batch_loss(batch: list[int]) -> torch.Tensor:
-        found = encoder.control_logits(student, [ids[n] for n in batch], contract)
-        return losses.loss(found, wanted[batch].to(where), applies[batch].to(where), contract)
+        states = encoder.control_states(student, [ids[n] for n in batch], len(contract.tasks))
+        total = losses.loss(student.classifier(states), wanted[batch].to(where),
+                            applies[batch].to(where), contract)  # fmt: skip
+        if options.align:
+            close = torch.cosine_similarity(student.widen(states.mean(1)).float(),
+                                            vectors[batch].to(where).float())  # fmt: skip
+            total = total + options.align * (1 - close).mean()
+        return total
 
     def after_epoch(epoch: int) -> str:
         found = predict(student, contract, wordpiece, [row.text for row in dev])
@@ -116,6 +132,8 @@ def main() -> None:
         epoch_batches, batch_loss, options.out, mark, options.seed, "student",
         after_epoch if dev else None,
     )  # fmt: skip
+    if options.align:
+        del student.widen
     encoder.save(student, options.teacher / "contract.json", options.teacher, options.out)
     (options.out / "soft.npz").unlink()
     runs.finish(options.out, {
@@ -127,17 +145,33 @@ def main() -> None:
     })  # fmt: skip
 
 
-def kept(path: Path, mark: str, label: Callable[[], np.ndarray]) -> np.ndarray:
-    """The soft labels (N, L), float32, kept beside the checkpoint until the stage is finished, so
-    that a resumed run need not ask the teachers again."""
+def kept(
+    path: Path, mark: str, label: Callable[[], dict[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """What the teachers say of the texts, float16 (N, …), kept beside the checkpoint until the
+    stage is finished, so that a resumed run need not ask them again."""
     if path.exists():
         with np.load(path) as saved:
             if str(saved["mark"]) == mark:
-                return saved["wanted"].astype(np.float32)
-    wanted = label().astype(np.float16)
+                return {name: saved[name] for name in saved.files if name != "mark"}
+    found = {name: values.astype(np.float16) for name, values in label().items()}
     with runs.whole(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, mark=mark, wanted=wanted)
-    return wanted.astype(np.float32)
+        np.savez(file, mark=mark, **found)
+    return found
+
+
+@torch.inference_mode()
+def pooled(teacher, contract: Contract, wordpiece, texts: list[str]) -> np.ndarray:
+    """The mean of the teacher's vectors at each text's control tokens, float16 (N, width)."""
+    where = device()
+    teacher.to(where).eval()
+    found = np.zeros((len(texts), teacher.config.hidden_size), np.float16)
+    ids = [wordpiece.encode(text, contract) for text in texts]
+    for batch in bucketed(list(map(len, ids)), 256, None):
+        with autocast(where):
+            states = encoder.control_states(teacher, [ids[n] for n in batch], len(contract.tasks))
+        found[batch] = states.float().mean(1).cpu().numpy()
+    return found
 
 
 def likely(wanted: np.ndarray, contract: Contract) -> np.ndarray:

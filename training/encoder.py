@@ -107,6 +107,13 @@ def control_logits(model, ids: Sequence[Sequence[int]], contract: Contract) -> t
     return control_rows(logits, mask, len(contract.tasks))
 
 
+def control_states(model, ids: Sequence[Sequence[int]], tasks: int) -> torch.Tensor:
+    """What the encoder says at the control positions of B encoded texts, (B, tasks, width)."""
+    input_ids, mask = (x.to(model.device) for x in pad(ids, model.config.pad_token_id))
+    hidden = model.bert(input_ids=input_ids, attention_mask=mask).last_hidden_state
+    return control_rows(hidden, mask, tasks)
+
+
 def labels(contract: Contract) -> dict:
     """The contract's columns as transformers names them in a config."""
     names = dict(enumerate(contract.columns))

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from transformers import AutoModelForTokenClassification
 
 from training import check, dataset, encoder, losses, metrics, runs
-from training.batches import bucketed, control_rows, pad
+from training.batches import bucketed
 from training.loop import device
 from training.teacher import CONTRACT, DATA, predict
 
@@ -75,10 +75,7 @@ def features(model, ids: list[list[int]], tasks: int) -> torch.Tensor:
     model.to(where).eval()
     found = torch.zeros(len(ids), tasks, model.config.hidden_size)
     for batch in tqdm(bucketed(list(map(len, ids)), 256, None), "head", mininterval=2, leave=False):
-        input_ids, mask = (x.to(where) for x in pad([ids[n] for n in batch],
-                                                    model.config.pad_token_id))  # fmt: skip
-        hidden = model.bert(input_ids=input_ids, attention_mask=mask).last_hidden_state
-        found[batch] = control_rows(hidden, mask, tasks).cpu()
+        found[batch] = encoder.control_states(model, [ids[n] for n in batch], tasks).cpu()
     return found
 
 
