@@ -106,6 +106,28 @@ def test_any_number_of_tasks_labels_and_control_tokens(shape, base, tmp_path, mo
     assert set(report["models"]["int8"]["test"]) == {t["name"] for t in tasks}
 
 
+def test_the_model_to_ship_takes_over_what_was_measured(base, tmp_path, monkeypatch):
+    contract, data = write_contract(tmp_path), write_data(tmp_path)
+    given = ("--contract", contract, "--data", data, "--base", base, "--epochs", 2, "--size", 800)
+    assert run(monkeypatch, *given, "--out", tmp_path / "mine") == 0
+    measured, final = tmp_path / "mine-run", tmp_path / "final"
+    assert run(monkeypatch, *given, "--out", final, "--measured", measured,
+               "--version", "2.0.0") == 0  # fmt: skip
+
+    def told(path: Path) -> dict:
+        return json.loads(path.read_text())
+
+    manifest = told(final / "manifest.json")
+    assert manifest["trained_on"] == "all rows" and manifest["version"] == "2.0.0"
+    assert manifest["metrics"] == told(measured / "metrics.json")
+    assert told(final / "contract.json")["tasks"] == told(measured / "contract.json")["tasks"]
+    student = Path("student") / "metrics.json"
+    letters = [told(folder / student)["letters"] for folder in (measured, tmp_path / "final-run")]
+    assert letters[0] == letters[1] and letters[0] in (0, 0.25, 0.5, 0.75)
+    # Its own evaluation has no test rows left.
+    assert "test" not in told(tmp_path / "final-run" / "metrics.json")["models"]["int8"]
+
+
 def test_a_new_head_on_a_frozen_encoder_learns_and_leaves_the_encoder_alone(
     base, tmp_path, monkeypatch
 ):

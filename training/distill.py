@@ -19,6 +19,8 @@ from training.batches import bucketed
 from training.loop import Schedule, autocast, device, fit
 from training.teacher import DATA, predict
 
+WEIGHTS = (0.0, 0.25, 0.5, 0.75)  # of TF-IDF, to choose from
+
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.distill", description=__doc__)
@@ -34,18 +36,23 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=2e-3, help="learning rate")
     parser.add_argument("--temperature", type=float, default=1.5,
                         help="divisor of the teacher's logits, which are too sure")  # fmt: skip
-    parser.add_argument("--letters", type=float, default=0.5,
-                        help="weight of TF-IDF beside the teacher, 0 to 1")  # fmt: skip
+    parser.add_argument("--letters", type=float,
+                        help="weight of TF-IDF beside the teacher (the best on dev)")  # fmt: skip
     parser.add_argument("--gold", type=float, default=0.5,
                         help="weight of the true labels beside the teacher's, 0 to 1")  # fmt: skip
     parser.add_argument("--align", type=float, default=0.0,
                         help="weight of the cosine to the teacher's pooled vector")  # fmt: skip
+    parser.add_argument("--foreign", type=float, default=0.0,
+                        help="weight of keeping other tasks' labels unlikely")  # fmt: skip
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 
 
 def main() -> None:
     options = arguments()
+    if options.all_rows and options.letters is None:
+        raise ValueError("--letters: found none, expected the measured run's: with --all-rows no "
+                         "dev rows are left to choose it on")  # fmt: skip
     if not (options.teacher / "metrics.json").exists():
         raise ValueError(f"--teacher {options.teacher}: found no finished teacher there")
     words_path = options.data.with_name("augment.json")
@@ -74,11 +81,18 @@ def main() -> None:
     print(f"student: labelling {len(texts)} texts", flush=True)
 
     def label() -> dict[str, np.ndarray]:
-        found = predict(teacher, contract, wordpiece, texts, options.temperature)
-        if options.letters:  # an unlike teacher: letters carry what word pieces lose
-            found += options.letters * (baseline.predict(train, texts, contract) - found)
+        asked = texts + [row.text for row in dev]
+        found = predict(teacher, contract, wordpiece, asked, options.temperature)
+        # An unlike teacher: letters carry what word pieces lose.
+        spelt = baseline.predict(train, asked, contract) if options.letters != 0 else found
+        weight = options.letters
+        if weight is None:
+            n = len(texts)
+            weight = best_weight(found[n:], spelt[n:], dev, contract)
+        print(f"student: {weight} of TF-IDF in the soft labels", flush=True)
+        found = (found + weight * (spelt - found))[: len(texts)]
         aligned = {"pooled": pooled(teacher, contract, wordpiece, texts)} if options.align else {}
-        return {"wanted": found, **aligned}
+        return {"wanted": found, "letters": np.array(weight), **aligned}
 
     soft = kept(options.out / "soft.npz", mark, label)
     wanted = soft["wanted"].astype(np.float32)
@@ -105,8 +119,10 @@ def main() -> None:
 
     def batch_loss(batch: list[int]) -> torch.Tensor:
         states = encoder.control_states(student, [ids[n] for n in batch], len(contract.tasks))
-        total = losses.loss(student.classifier(states), wanted[batch].to(where),
-                            applies[batch].to(where), contract)  # fmt: skip
+        rows = student.classifier(states)
+        total = losses.loss(rows, wanted[batch].to(where), applies[batch].to(where), contract)
+        if options.foreign:
+            total = total + options.foreign * losses.foreign(rows, contract)
         if options.align:
             close = torch.cosine_similarity(student.widen(states.mean(1)).float(),
                                             vectors[batch].to(where).float())  # fmt: skip
@@ -139,7 +155,8 @@ def main() -> None:
     runs.finish(options.out, {
         "fingerprint": mark, "stage": "distill", "preset": options.student,
         "trained_on": "all rows" if options.all_rows else "train split",
-        "texts": len(texts), "settings": settings, "history": history,
+        "texts": len(texts), "letters": float(soft["letters"]),
+        "settings": settings, "history": history,
         "dev": metrics.score(predict(student, contract, wordpiece, [r.text for r in dev]), dev,
                              contract) if dev else None,
     })  # fmt: skip
@@ -172,6 +189,25 @@ def pooled(teacher, contract: Contract, wordpiece, texts: list[str]) -> np.ndarr
             states = encoder.control_states(teacher, [ids[n] for n in batch], len(contract.tasks))
         found[batch] = states.float().mean(1).cpu().numpy()
     return found
+
+
+def best_weight(
+    found: np.ndarray, spelt: np.ndarray, dev: list[dataset.Row], contract: Contract
+) -> float:
+    """The share of `spelt` in the mean of the two probabilities (N, L) under which the labels of
+    the dev rows are likeliest; half where there are no such rows."""
+    if not dev:
+        return 0.5
+    wanted, applies = map(torch.from_numpy, dataset.targets(dev, contract))
+
+    def surprise(weight: float) -> float:
+        p = torch.from_numpy(found + weight * (spelt - found)).clamp(1e-6, 1 - 1e-6)
+        # Over one task's columns log p serves as its softmax's logits, log p/(1-p) as a sigmoid's.
+        rows = torch.stack([p.log() if task.kind == "single" else p.logit()
+                            for task in contract.tasks], 1)  # fmt: skip
+        return losses.loss(rows, wanted, applies, contract).item()
+
+    return min(WEIGHTS, key=surprise)
 
 
 def likely(wanted: np.ndarray, contract: Contract) -> np.ndarray:

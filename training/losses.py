@@ -5,6 +5,8 @@ from torch.nn import functional
 
 from function.contract import Contract
 
+FLOOR = -12.0  # below this a logit is as good as never
+
 
 def loss(
     rows: torch.Tensor, wanted: torch.Tensor, applies: torch.Tensor, contract: Contract
@@ -29,6 +31,18 @@ def loss(
         # A batch in which the task applies nowhere adds nothing rather than 0/0.
         total = total + (each * applies[:, t]).sum() / applies[:, t].sum().clamp(min=1)
     return total
+
+
+def foreign(rows: torch.Tensor, contract: Contract) -> torch.Tensor:
+    """Small where, at each task's position, the labels of the other tasks are very unlikely: then
+    the likeliest of all labels there, which stock pipelines print, is the task's own answer.
+
+    rows: (B, tasks, L) logits at the control positions.
+    """
+    others = torch.ones(rows.shape[1:], dtype=torch.bool, device=rows.device)
+    for t, task in enumerate(contract.tasks):
+        others[t, task.start : task.stop] = False
+    return functional.softplus(rows[:, others].float() - FLOOR).mean() if others.any() else 0.0
 
 
 def probabilities(

@@ -13,6 +13,7 @@ instead of half an hour, for labels that ask about the same kind of phrases.
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import subprocess
 import sys
@@ -99,6 +100,7 @@ def stages(options: argparse.Namespace) -> list[list[str]]:
             [f"--{name}", getattr(options, name)] if getattr(options, name) else []
             for name in ("base", "transfer", "epochs", "size")
         )
+        letters = ["--letters", measured_letters(options.measured)] if options.measured else []
         adapt = []
         if options.adapt is not None:
             given = ["--corpus", options.adapt] if options.adapt else []
@@ -110,7 +112,7 @@ def stages(options: argparse.Namespace) -> list[list[str]]:
             ["training.teacher", *base, *epochs, "--contract", options.contract, *data,
              "--out", run / "teacher", *chosen],
             ["training.distill", "--teacher", run / "teacher", *data, *transfer, *size,
-             "--student", options.student, "--out", student, *chosen],
+             "--student", options.student, "--out", student, *letters, *chosen],
         ]  # fmt: skip
     return [
         list(map(str, command))
@@ -130,6 +132,14 @@ def stages(options: argparse.Namespace) -> list[list[str]]:
              *(["--metrics", options.measured / "metrics.json"] if options.measured else [])],
         ]
     ]  # fmt: skip
+
+
+def measured_letters(run: Path) -> float:
+    """The weight of TF-IDF that the measured run chose on its dev rows."""
+    path = run / "student" / "metrics.json"
+    if not path.exists():
+        raise ValueError(f"--measured {run}: found no {path}, expected a finished measured run")
+    return json.loads(path.read_text("utf-8"))["letters"]
 
 
 if __name__ == "__main__":
