@@ -22,10 +22,9 @@ test: .venv/done ## lint and all tests
 	.venv/bin/ruff check .
 	.venv/bin/pytest
 
-train: .venv/done ## the measured model: trained on the training split, figures on the test split
-	$(PY) -m training.train --run $(TRAIN) --out $(TRAIN)/bundle
+train: $(TRAIN)/bundle/manifest.json ## the measured model: training split alone, figures on the test split
 
-ship: train ## the shipped model: the same recipe on all rows, into bundle/
+ship: $(TRAIN)/bundle/manifest.json ## the shipped model: the same recipe on all rows, into bundle/
 	$(PY) -m training.train --run $(SHIP) --measured $(TRAIN) --version $(MODEL) --out bundle
 
 bench: .venv/done ## latency and portability of the bundle, then the README's tables
@@ -40,6 +39,10 @@ venv: .venv/done ## everything that training, export and tests need
 
 check_python = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
     "error: found Python " + sys.version.split()[0] + ", expected 3.11 or newer (make PYTHON=...)")'
+
+# Last written of the bundle, so that a killed training goes on and a finished one is not repeated.
+$(TRAIN)/bundle/manifest.json: training/data/labelled.csv training/contract.json | .venv/done
+	$(PY) -m training.train --run $(TRAIN) --out $(TRAIN)/bundle
 
 .venv/done: requirements.txt function/requirements.txt
 	$(check_python)
