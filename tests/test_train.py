@@ -172,7 +172,7 @@ def test_check_counts_and_finds(base, tmp_path, monkeypatch, capsys):
     assert "1 exact repetitions" in said
     assert "1 leaks" in said and "'Tabby!' (line 4)" in said
     assert "kind:dog" in said and "fewer than 8" in said
-    assert "minutes for the teacher" in said
+    assert "minutes for teacher and student" in said
     assert not (tmp_path / "mine").exists()
 
 

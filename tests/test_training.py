@@ -1,15 +1,20 @@
 """The parts of training: augmentation, batches, losses, student start, transfer set, resuming."""
 
+import json
+import subprocess
+import sys
+import time
 from random import Random
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
+from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from function import contract as contracts
 from function import wordpiece as wordpieces
-from tests.training_fixtures import CONTRACT, write_base, write_contract
+from tests.training_fixtures import CONTRACT, write_base, write_contract, write_data
 from training import augment, batches, encoder, loop, losses, metrics, transfer
 from training.dataset import Row
 from training.similar import similar_key
@@ -198,3 +203,47 @@ def test_base_errors_are_one_line(tmp_path):
     contract.write_text(contract.read_text().replace('"max_pieces": 32', '"max_pieces": 99'))
     with pytest.raises(ValueError, match=r"\$.max_pieces: found 99, expected at most the 64"):
         encoder.load_base(str(base), contract, tmp_path)
+
+
+def test_layers_are_kept_from_the_first_to_the_last(tmp_path):
+    contract, base, out = write_contract(tmp_path), tmp_path / "six", tmp_path / "out"
+    out.mkdir()
+    config = BertConfig(vocab_size=30522, hidden_size=16, num_hidden_layers=6,
+                        num_attention_heads=2, intermediate_size=16,
+                        max_position_embeddings=64)  # fmt: skip
+    whole = BertModel(config)
+    whole.save_pretrained(base)
+    BertTokenizerFast(vocab_file=f"{encoder.default_base()}/vocab.txt").save_pretrained(base)
+    model, *_ = encoder.load_base(str(base), contract, out, layers=3)
+    for kept, n in zip(model.bert.encoder.layer, (0, 2, 5), strict=True):
+        expected = whole.encoder.layer[n].output.dense.weight
+        torch.testing.assert_close(kept.output.dense.weight, expected)
+    encoder.save_weights(model, out)
+    assert json.loads((out / "config.json").read_text())["num_hidden_layers"] == 3
+    with pytest.raises(ValueError, match="--layers: found 7, expected 1 to the base's 6"):
+        encoder.load_base(str(base), contract, out, layers=7)
+
+
+def test_a_killed_teacher_goes_on_to_the_same_result(tmp_path):
+    base, contract, data = write_base(tmp_path), write_contract(tmp_path), write_data(tmp_path, 200)
+
+    def train(out, **options):
+        return subprocess.Popen(
+            [sys.executable, "-m", "training.teacher", "--base", base, "--contract", contract,
+             "--data", data, "--out", tmp_path / out, "--epochs", "12", "--batch-size", "16"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, **options,
+        )  # fmt: skip
+
+    killed = train("killed")
+    while not (tmp_path / "killed" / "checkpoint.pt").exists():
+        assert killed.poll() is None, "it ended before it could be killed"
+        time.sleep(0.05)
+    killed.kill()
+    killed.communicate()
+    assert not (tmp_path / "killed" / "metrics.json").exists()
+    whole, resumed = train("whole"), train("killed")
+    said = resumed.communicate()[0]
+    whole.communicate()
+    assert "resuming after epoch" in said and (whole.returncode, resumed.returncode) == (0, 0)
+    weights = [(tmp_path / out / "model.safetensors").read_bytes() for out in ("whole", "killed")]
+    assert weights[0] == weights[1]

@@ -114,7 +114,7 @@ def main() -> None:
     measured = masked(held_out[:HELD_OUT], Random(options.seed))
     before = perplexity(model, measured)
     print(f"adapt: before  {said(before)}", flush=True)
-    head = set(model.cls.parameters()) - {model.get_input_embeddings().weight}
+    head = [p for p in model.cls.parameters() if p.requires_grad]  # not the tied embeddings
     body = [p for p in model.bert.parameters() if p.requires_grad]
     schedule = Schedule(options.epochs, options.batch_size, (options.rate, options.head_rate))
     history = fit(

@@ -16,6 +16,7 @@ from training.dataset import Row
 from training.loop import autocast, device
 from training.similar import similar_key
 
+BATCH = 128  # texts at once, to time
 FEW = 8  # rows of a label below which nothing reliable can be learnt
 
 
@@ -72,28 +73,36 @@ def report(path: Path, rows: list[Row], contract: Contract) -> str:
     return "\n".join(lines)
 
 
-def expected_minutes(
-    base: str, contract_path: Path, rows: list[Row], epochs: int, batch_size: int, folder: Path
-) -> float:
-    """Minutes that the teacher will take here, judged by a few of its batches.
-
-    The other stages take about as long again. Writes the tokenizer to `folder`.
-    """
-    model, contract, wordpiece = encoder.load_base(base, contract_path, folder)
-    train = [row for row in rows if row.split == "train"]
-    ids = [wordpiece.encode(row.text, contract) for row in train]
-    wanted, applies = map(torch.from_numpy, dataset.targets(train, contract))
-    batches = bucketed(list(map(len, ids)), batch_size, None)
+def seconds_per_text(model, ids: list[list[int]], wanted, applies, contract: Contract) -> float:
+    """What one text of a training epoch costs on this machine, judged by a few batches."""
     where = device()
     model.to(where).train()
-    began = time.perf_counter()
+    batches = bucketed(list(map(len, ids)), BATCH, None)
     # From the shortest to the longest, so that their mean is that of an epoch.
     chosen = batches[:: max(1, len(batches) // 12)]
     for n, batch in enumerate([chosen[0], *chosen]):
-        if n == 1:
+        if n == 1:  # the first one warms up
             began = time.perf_counter()
         with autocast(where):
-            rows_ = encoder.control_logits(model, [ids[i] for i in batch], contract)
-            loss = losses.loss(rows_, wanted[batch].to(where), applies[batch].to(where), contract)
+            logits = encoder.control_logits(model, [ids[i] for i in batch], contract)
+            loss = losses.loss(logits, wanted[batch].to(where), applies[batch].to(where), contract)
         loss.backward()
-    return (time.perf_counter() - began) / len(chosen) * len(batches) * epochs / 60
+    return (time.perf_counter() - began) / sum(map(len, chosen))
+
+
+def expected_minutes(
+    teacher, preset: str, wordpiece, rows: list[Row], contract: Contract, epochs: int,
+    transfer: int, transfer_epochs: int,
+) -> float:  # fmt: skip
+    """Minutes that teacher and student will take here; the export takes a few more.
+
+    epochs: of the teacher. transfer, transfer_epochs: the student's texts and epochs.
+    """
+    train = [row for row in rows if row.split == "train"]
+    ids = [wordpiece.encode(row.text, contract) for row in train]
+    asked = ids, *map(torch.from_numpy, dataset.targets(train, contract)), contract
+    slow = seconds_per_text(teacher, *asked)
+    fast = seconds_per_text(encoder.make_student(preset, teacher, contract), *asked)
+    # Labelling the transfer set is the forward pass, a third of the work.
+    seconds = (epochs * len(train) + transfer / 3) * slow
+    return (seconds + transfer_epochs * (transfer + len(train)) * fast) / 60

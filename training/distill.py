@@ -19,6 +19,8 @@ from training.batches import bucketed
 from training.loop import Schedule, autocast, device, fit
 from training.teacher import DATA, predict
 
+SIZE = 400_000
+EPOCHS = 7
 WEIGHTS = (0.0, 0.25, 0.5, 0.75)  # of TF-IDF, to choose from
 
 
@@ -30,8 +32,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder of the trained student")
     parser.add_argument("--student", choices=encoder.PRESETS, default="tiny")
     parser.add_argument("--all-rows", action="store_true", help="train on dev and test rows too")
-    parser.add_argument("--size", type=int, default=400_000, help="texts in the transfer set")
-    parser.add_argument("--epochs", type=int, default=7)
+    parser.add_argument("--size", type=int, default=SIZE, help="texts in the transfer set")
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--rate", type=float, default=2e-3, help="learning rate")
     parser.add_argument("--temperature", type=float, default=1.5,

@@ -59,11 +59,12 @@ def open_base(base: str):
     return config, tokenizer
 
 
-def load_base(base: str, contract_path: str | Path, out: Path):
+def load_base(base: str, contract_path: str | Path, out: Path, layers: int | None = None):
     """A fresh teacher: the encoder `base` (hub name or folder) with a head for the contract.
 
+    `layers`: how many of the encoder's layers to keep, spread evenly from its first to its last.
     Writes the tokenizer and the contract to `out`. Returns (model, contract, wordpiece). Raises
-    ValueError as `open_base`, and where the contract does not fit the base.
+    ValueError as `open_base`, and where the contract or `layers` does not fit the base.
     """
     config, tokenizer = open_base(base)
     vocab = tokenizer.get_vocab()
@@ -79,10 +80,20 @@ def load_base(base: str, contract_path: str | Path, out: Path):
     model = AutoModelForTokenClassification.from_pretrained(
         base, **labels(contract), hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.0
     )
-    # A word that no row has keeps the place beside its like that pretraining gave it only if the
-    # words that rows have do not move away.
-    model.get_input_embeddings().weight.requires_grad = False
+    if layers is not None:
+        keep_layers(model, layers)
     return model, contract, wordpieces.load(out / "vocab.txt")
+
+
+def keep_layers(model, layers: int) -> None:
+    """Drop all but `layers` of the encoder's layers (Sanh et al., DistilBERT, 2019, arXiv
+    1910.01108, starts its student so). Raises ValueError where it has not so many."""
+    every = model.bert.encoder.layer
+    if not 1 <= layers <= len(every):
+        raise ValueError(f"--layers: found {layers}, expected 1 to the base's {len(every)}")
+    kept = torch.linspace(0, len(every) - 1, layers).round().int().tolist()
+    model.bert.encoder.layer = torch.nn.ModuleList([every[n] for n in kept])
+    model.config.num_hidden_layers = layers
 
 
 def load(folder: str | Path):

@@ -20,7 +20,6 @@ from training.loop import Schedule, autocast, device, fit
 DATA = Path("training/data/labelled.csv")
 CONTRACT = Path("training/contract.json")
 SHOWN = 600_000  # phrases, epoch for epoch, after which dev figures hardly rise any more
-BATCH = 128
 
 
 def arguments() -> argparse.Namespace:
@@ -30,12 +29,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=DATA, help="labelled CSV")
     parser.add_argument("--out", type=Path, required=True, help="folder of the trained teacher")
     parser.add_argument("--all-rows", action="store_true", help="train on dev and test rows too")
+    parser.add_argument("--layers", type=int, help="of the base to keep (all)")
     parser.add_argument("--epochs", type=int,
                         help=f"default: as many as show {SHOWN:,} phrases, 4 to 20")  # fmt: skip
-    parser.add_argument("--batch-size", type=int, default=BATCH)
+    parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--accumulate", type=int, default=1, help="batches per optimizer step")
     parser.add_argument("--rate", type=float, default=3e-4, help="learning rate of the encoder")
     parser.add_argument("--head-rate", type=float, default=3e-3, help="learning rate of the head")
+    parser.add_argument("--word-rate", type=float, default=1e-3,
+                        help="learning rate of the word embeddings")  # fmt: skip
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 
@@ -53,7 +55,9 @@ def main() -> None:
         print(f"teacher: {options.out} is finished already")
         return
     torch.manual_seed(options.seed)
-    model, contract, wordpiece = encoder.load_base(base, options.contract, options.out)
+    model, contract, wordpiece = encoder.load_base(
+        base, options.contract, options.out, options.layers
+    )
     rows = dataset.read(options.data, contract)
     check.require_every_label(options.data, rows, contract)
     words = augment.read_words(words_path)
@@ -80,13 +84,13 @@ def main() -> None:
         found = predict(model, contract, wordpiece, [row.text for row in dev])
         return metrics.line(metrics.score(found, dev, contract))
 
-    head = set(model.classifier.parameters())
-    body = [p for p in model.parameters() if p not in head and p.requires_grad]
-    schedule = Schedule(
-        epochs, options.batch_size, (options.rate, options.head_rate), options.accumulate
-    )
+    head, embeddings = list(model.classifier.parameters()), [model.get_input_embeddings().weight]
+    others = {id(p) for p in head + embeddings}
+    body = [p for p in model.parameters() if id(p) not in others]
+    rates = options.rate, options.head_rate, options.word_rate
+    schedule = Schedule(epochs, options.batch_size, rates, options.accumulate)
     history = fit(
-        model, [body, head], schedule, epoch_batches, batch_loss, options.out, mark,
+        model, [body, head, embeddings], schedule, epoch_batches, batch_loss, options.out, mark,
         options.seed, "teacher", after_epoch if dev else None,
     )  # fmt: skip
     encoder.save(model, options.out / "contract.json", options.out, options.out)

@@ -20,7 +20,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from training import check, dataset, encoder, runs, teacher
+from training import check, dataset, distill, encoder, runs, teacher
 
 
 def main() -> None:
@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--adapt", nargs="?", const="", metavar="CORPUS",
                         help="adapt the encoder to the domain's language first, on sentences made "
                         "of the rows or on a corpus, one text a line, plain or gzip")  # fmt: skip
+    parser.add_argument("--layers", type=int, help="of the base that the teacher keeps (all)")
     parser.add_argument("--student", choices=encoder.PRESETS, default="tiny")
     parser.add_argument("--transfer", type=Path, help="further texts of your own, one a line")
     parser.add_argument("--measured", type=Path, metavar="RUN",
@@ -69,17 +70,19 @@ def look(options: argparse.Namespace) -> None:
     """Print what is in the data and how long training on it will take."""
     base = options.base or encoder.default_base()
     with tempfile.TemporaryDirectory() as folder:
-        _, contract, _ = encoder.load_base(base, options.contract, Path(folder))
+        model, contract, wordpiece = encoder.load_base(
+            base, options.contract, Path(folder), options.layers
+        )
         rows = dataset.read(options.data, contract)
         print(check.report(options.data, rows, contract))
         check.require_every_label(options.data, rows, contract)
+        epochs = teacher.default_epochs(sum(row.split == "train" for row in rows))
         minutes = check.expected_minutes(
-            base, options.contract, rows,
-            teacher.default_epochs(sum(row.split == "train" for row in rows)), teacher.BATCH,
-            Path(folder),
+            model, options.student, wordpiece, rows, contract, options.epochs or epochs,
+            options.size or distill.SIZE, distill.EPOCHS,
         )  # fmt: skip
-    print(f"about {minutes:.0f} minutes for the teacher on this machine, and as long again for the "
-          "student and its export")  # fmt: skip
+    print(f"about {minutes:.0f} minutes for teacher and student on this machine, and some for the "
+          "export")  # fmt: skip
 
 
 def stages(options: argparse.Namespace) -> list[list[str]]:
@@ -96,9 +99,9 @@ def stages(options: argparse.Namespace) -> list[list[str]]:
              "--out", student, *chosen],
         ]  # fmt: skip
     else:
-        base, transfer, epochs, size = (
+        base, transfer, layers, epochs, size = (
             [f"--{name}", getattr(options, name)] if getattr(options, name) else []
-            for name in ("base", "transfer", "epochs", "size")
+            for name in ("base", "transfer", "layers", "epochs", "size")
         )
         letters = ["--letters", measured_letters(options.measured)] if options.measured else []
         adapt = []
@@ -109,7 +112,7 @@ def stages(options: argparse.Namespace) -> list[list[str]]:
             base = ["--base", run / "base"]
         training = [
             *adapt,
-            ["training.teacher", *base, *epochs, "--contract", options.contract, *data,
+            ["training.teacher", *base, *layers, *epochs, "--contract", options.contract, *data,
              "--out", run / "teacher", *chosen],
             ["training.distill", "--teacher", run / "teacher", *data, *transfer, *size,
              "--student", options.student, "--out", student, *letters, *chosen],
