@@ -9,6 +9,8 @@ import json
 import sys
 from pathlib import Path
 
+from training.metrics import headline
+
 README = Path("README.md")
 LATENCY = Path("benchmarks/results/latency.json")
 MANIFEST = Path("bundle/manifest.json")
@@ -39,9 +41,19 @@ def accuracy() -> str:
     return "\n".join(rows)
 
 
+def slices() -> str:
+    models = json.loads(MANIFEST.read_text())["metrics"]["models"]
+    rows = [f"| slice, task, rows | {' | '.join(models)} |", "|---|" + "---|" * len(models)]
+    for name, tasks in next(iter(models.values()))["slices"].items():
+        for task, first in tasks.items():
+            cells = " | ".join(f"{headline(m['slices'][name][task]):.3f}" for m in models.values())
+            rows.append(f"| {name.replace('_', ' ')}, {task}, {first['rows']} | {cells} |")
+    return "\n".join(rows)
+
+
 def fresh(text: str) -> str:
     """`text` with every generated part made anew, between `<!-- name -->` and `<!-- /name -->`."""
-    for part in (accuracy, latency):
+    for part in (accuracy, slices, latency):
         head, tail = f"<!-- {part.__name__} -->", f"<!-- /{part.__name__} -->"
         before, _, rest = text.partition(head)
         _, _, after = rest.partition(tail)
