@@ -84,7 +84,7 @@ def read(folder: Path, data: Path) -> Run:
         if found != len(members):
             raise ValueError(f"{path}: found answers to {found} rows of {part}, expected the "
                              f"{len(members)} rows of {data} (evaluate it again)")  # fmt: skip
-    contracts = {name: evaluate.calibrated(contract, s["fitted"]) for name, s in scores.items()}
+    contracts = {name: calibration.calibrated(contract, s["fitted"]) for name, s in scores.items()}
     return Run(parts, scores, contracts, answers)
 
 

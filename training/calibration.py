@@ -7,6 +7,8 @@ Thresholding of Classifiers to Maximize F1 Measure, 2014 (arXiv 1402.1892).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.optimize import minimize_scalar
 
@@ -41,6 +43,16 @@ def fit(found: np.ndarray, rows: list[Row], contract: Contract) -> dict[str, dic
         else:
             fitted[task.name] = {"thresholds": [round(float(x), 4) for x in best_f1(p, truth)]}
     return fitted
+
+
+def calibrated(contract: Contract, fitted: dict) -> Contract:
+    """`contract` with the fitted temperatures and thresholds."""
+    tasks = (
+        replace(task, **{k: tuple(v) if isinstance(v, list) else v
+                         for k, v in fitted.get(task.name, {}).items()})
+        for task in contract.tasks
+    )  # fmt: skip
+    return replace(contract, tasks=tuple(tasks))
 
 
 def heated(p: np.ndarray, temperature: float) -> np.ndarray:

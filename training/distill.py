@@ -14,7 +14,17 @@ import numpy as np
 import torch
 
 from function.contract import Contract
-from training import augment, baseline, dataset, encoder, losses, metrics, runs, transfer
+from training import (
+    augment,
+    baseline,
+    calibration,
+    dataset,
+    encoder,
+    losses,
+    metrics,
+    runs,
+    transfer,
+)
 from training.batches import bucketed
 from training.loop import Schedule, autocast, device, fit
 from training.teacher import DATA, predict
@@ -196,20 +206,18 @@ def pooled(teacher, contract: Contract, wordpiece, texts: list[str]) -> np.ndarr
 def best_weight(
     found: np.ndarray, spelt: np.ndarray, dev: list[dataset.Row], contract: Contract
 ) -> float:
-    """The share of `spelt` in the mean of the two probabilities (N, L) under which the labels of
-    the dev rows are likeliest; half where there are no such rows."""
+    """The share of `spelt` in the mean of the two probabilities (N, L) that answers the dev rows
+    best, by the mean of the tasks' figures; half where there are no such rows."""
     if not dev:
         return 0.5
-    wanted, applies = map(torch.from_numpy, dataset.targets(dev, contract))
 
-    def surprise(weight: float) -> float:
-        p = torch.from_numpy(found + weight * (spelt - found)).clamp(1e-6, 1 - 1e-6)
-        # Over one task's columns log p serves as its softmax's logits, log p/(1-p) as a sigmoid's.
-        rows = torch.stack([p.log() if task.kind == "single" else p.logit()
-                            for task in contract.tasks], 1)  # fmt: skip
-        return losses.loss(rows, wanted, applies, contract).item()
+    def figure(weight: float) -> float:
+        p = found + weight * (spelt - found)
+        fitted = calibration.calibrated(contract, calibration.fit(p, dev, contract))
+        scores = metrics.score(p, dev, fitted)
+        return sum(map(metrics.headline, scores.values())) / len(scores)
 
-    return min(WEIGHTS, key=surprise)
+    return max(WEIGHTS, key=figure)
 
 
 def likely(wanted: np.ndarray, contract: Contract) -> np.ndarray:

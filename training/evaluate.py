@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +78,9 @@ def main() -> None:
             fitted = measured["models"][name]["fitted"]
         else:
             fitted = calibration.fit(found["dev"], parts["dev"], contract) if parts["dev"] else {}
-        report["models"][name] = judge(found, parts, slices, calibrated(contract, fitted))
+        report["models"][name] = judge(
+            found, parts, slices, calibration.calibrated(contract, fitted)
+        )
         report["models"][name]["fitted"] = fitted
     with runs.whole(run / "answers.npz") as temporary, temporary.open("wb") as file:
         np.savez(file, **kept)
@@ -103,16 +104,6 @@ def read_slices(folder: Path, contract: Contract, train: list[Row]) -> dict[str,
         if faults:
             raise dataset.DatasetError("\n".join(faults))
     return slices
-
-
-def calibrated(contract: Contract, fitted: dict) -> Contract:
-    """`contract` with the fitted temperatures and thresholds."""
-    tasks = (
-        replace(task, **{k: tuple(v) if isinstance(v, list) else v
-                         for k, v in fitted.get(task.name, {}).items()})
-        for task in contract.tasks
-    )  # fmt: skip
-    return replace(contract, tasks=tuple(tasks))
 
 
 def judge(

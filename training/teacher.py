@@ -36,8 +36,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--accumulate", type=int, default=1, help="batches per optimizer step")
     parser.add_argument("--rate", type=float, default=3e-4, help="learning rate of the encoder")
     parser.add_argument("--head-rate", type=float, default=3e-3, help="learning rate of the head")
-    parser.add_argument("--word-rate", type=float, default=1e-3,
-                        help="learning rate of the word embeddings")  # fmt: skip
+    parser.add_argument("--word-rate", type=float, default=0.0,
+                        help="learning rate of the word embeddings; 0 keeps them as they are, so "
+                        "that a word of no row stays beside its like")  # fmt: skip
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 
@@ -85,6 +86,7 @@ def main() -> None:
         return metrics.line(metrics.score(found, dev, contract))
 
     head, embeddings = list(model.classifier.parameters()), [model.get_input_embeddings().weight]
+    embeddings[0].requires_grad = options.word_rate > 0
     others = {id(p) for p in head + embeddings}
     body = [p for p in model.parameters() if id(p) not in others]
     rates = options.rate, options.head_rate, options.word_rate
