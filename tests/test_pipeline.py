@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from transformers import pipeline
 
 from function import model as models
 from tests.pipeline import run
@@ -37,6 +38,13 @@ def test_the_bundle_answers_and_says_how_it_was_made(finished):
         path.read_text("utf-8") for path in (finished / "bundle").iterdir() if path.is_file()
     )
     assert str(finished.parent) not in everything, "a path of the training machine was shipped"
+
+
+def test_a_stock_pipeline_prints_each_tasks_own_label(finished):
+    pipe = pipeline("token-classification", str(finished / "student"))
+    for text, kind in (("pale grey tiny siamese", "cat"), ("golden noisy poodle", "dog")):
+        said = [entity["entity"] for entity in pipe(f"{text} # + |")[-3:]]
+        assert said[:2] == ["animal:yes", f"kind:{kind}"] and said[2].startswith("traits:")
 
 
 def test_what_calibration_fitted_is_in_the_bundle_alone(finished):
