@@ -51,6 +51,8 @@ def main() -> None:
     mark = runs.fingerprint(
         {"stage": "teacher", **settings}, options.data, options.contract,
         words_path if words_path.exists() else None,
+        # An adapted base is told apart by how it was made, not by its folder alone.
+        *([adapted] if (adapted := Path(base) / "metrics.json").exists() else []),
     )  # fmt: skip
     if runs.finished(options.out, mark):
         print(f"teacher: {options.out} is finished already")

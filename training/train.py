@@ -5,9 +5,9 @@
     python -m training.train --contract my.json --data my.csv --out build/mine --freeze-encoder
 
 What the stages make on the way (teacher, student, ONNX, metrics) lies in the folder `OUT-run`.
-A stage that is finished is not done again, and a killed one goes on from its last finished epoch.
-`--freeze-encoder` keeps the encoder of the shipped bundle and trains a new head alone: a minute
-instead of half an hour, for labels that ask about the same kind of phrases.
+A training that is finished is not done again, a killed one goes on from its last finished epoch.
+`--freeze-encoder` keeps the encoder of the shipped bundle and trains a new head alone, for labels
+that ask about the same kind of phrases.
 """
 
 from __future__ import annotations
@@ -140,9 +140,11 @@ def stages(options: argparse.Namespace) -> list[list[str]]:
 def measured_letters(run: Path) -> float:
     """The weight of TF-IDF that the measured run chose on its dev rows."""
     path = run / "student" / "metrics.json"
-    if not path.exists():
-        raise ValueError(f"--measured {run}: found no {path}, expected a finished measured run")
-    return json.loads(path.read_text("utf-8"))["letters"]
+    letters = json.loads(path.read_text("utf-8")).get("letters") if path.exists() else None
+    if letters is None:
+        raise ValueError(f"--measured {run}: found no `letters` in {path}, expected a finished "
+                         "measured run")  # fmt: skip
+    return letters
 
 
 if __name__ == "__main__":
