@@ -31,7 +31,7 @@ def finish(pets: dict[str, Path]) -> Path:
     run(teacher, "--base", pets["base"], "--contract", pets["contract"], *data, "--epochs", 10,
         "--rate", 1e-3, "--batch-size", 16, "--out", out / "teacher")  # fmt: skip
     run(distill, "--teacher", out / "teacher", *data, "--size", 1_200, "--epochs", 15,
-        "--align", 1, "--foreign", 0.1, "--out", out / "student")  # fmt: skip
+        "--align", 1, "--foreign", 1, "--out", out / "student")  # fmt: skip
     run(to_onnx, "--student", out / "student", "--out", out / "onnx" / "model.onnx")
     run(quantize, "--onnx", out / "onnx" / "model.onnx", "--out", int8)
     run(calibrate, "--student", out / "student", "--int8", int8, *data,
