@@ -6,7 +6,10 @@ PORT ?= 8080
 BUNDLE ?= bundle
 TRAIN := build/train
 SHIP := build/ship
-MODEL := 1.1.0
+MODEL := 1.2.0
+# So many rows are learnt better, and in a third of the time, by half of the base's layers with
+# word embeddings of their own and without dropout (training/LOG.md).
+RECIPE := --layers 3 --word-rate 1e-3 --dropout 0 --epochs 4
 PY := .venv/bin/python
 export PYTHONPATH := .
 export TOKENIZERS_PARALLELISM := false
@@ -25,7 +28,7 @@ test: .venv/done ## lint and all tests
 train: $(TRAIN)/bundle/manifest.json ## the measured model: training split alone, figures on the test split
 
 ship: $(TRAIN)/bundle/manifest.json ## the shipped model: the same recipe on all rows, into bundle/
-	$(PY) -m training.train --run $(SHIP) --measured $(TRAIN) --version $(MODEL) --out bundle
+	$(PY) -m training.train $(RECIPE) --run $(SHIP) --measured $(TRAIN) --version $(MODEL) --out bundle
 
 bench: .venv/done ## latency and portability of the bundle, then the README's tables
 	$(PY) -m benchmarks.latency
@@ -42,7 +45,7 @@ check_python = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exi
 
 # Last written of the bundle, so that a killed training goes on and a finished one is not repeated.
 $(TRAIN)/bundle/manifest.json: training/data/labelled.csv training/contract.json | .venv/done
-	$(PY) -m training.train --run $(TRAIN) --out $(TRAIN)/bundle
+	$(PY) -m training.train $(RECIPE) --run $(TRAIN) --out $(TRAIN)/bundle
 
 .venv/done: requirements.txt function/requirements.txt
 	$(check_python)

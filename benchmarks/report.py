@@ -21,8 +21,9 @@ import numpy as np
 
 from benchmarks import bootstrap, figures
 from function.contract import Contract
-from training import calibration, dataset, encoder, evaluate, runs
+from training import calibration, dataset, encoder, metrics, runs
 from training.dataset import Row
+from training.parts import read_slices
 
 SIZES = Path("benchmarks/results/sizes.json")
 SHIPPED = "int8"
@@ -73,7 +74,7 @@ def read(folder: Path, data: Path) -> Run:
     contract, _ = encoder.load_words(folder / "student" / "contract.json", folder / "student")
     rows = dataset.read(data, contract)
     test = [row for row in rows if row.split == "test"]
-    parts = {"test": test} | evaluate.read_slices(data.with_name("slices"), contract, [])
+    parts = {"test": test} | read_slices(data.with_name("slices"), contract, [])
     answers: dict[str, dict[str, np.ndarray]] = {name: {} for name in scores}
     with np.load(path) as kept:
         for key in kept.files:
@@ -180,7 +181,7 @@ def by_part(run: Run, task: str) -> tuple[list[str], dict[str, list[float]]]:
     }
     groups = [part for part, scores in shown.items() if task in scores[0]]
     return groups, {
-        model: [evaluate.metrics.headline(shown[part][n][task]) for part in groups]
+        model: [metrics.headline(shown[part][n][task]) for part in groups]
         for n, model in enumerate(run.scores)
     }
 

@@ -7,7 +7,8 @@ import pytest
 
 from function import contract as contracts
 from tests.training_fixtures import CONTRACT
-from training import dataset, evaluate
+from training import dataset
+from training.parts import read_slices
 from training.similar import similar_key
 
 VOCAB = {piece: n for n, piece in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "#", "+", "|"])}
@@ -132,7 +133,7 @@ def test_the_slices_are_sound_large_enough_and_never_trained_on():
     data = Path(__file__).parent.parent / "training/data"
     contract = contracts.load(data.parent / "contract.json", {">": 4, "+": 5, "|": 6})
     rows = dataset.read(data / "labelled.csv", contract)
-    slices = evaluate.read_slices(data / "slices", contract, rows)  # raises where one is known
+    slices = read_slices(data / "slices", contract, rows)  # raises where one is known
     assert set(slices) == {"absurd", "misleading", "misspellings", "rare_cuisines", "raw_lines",
                            "substitutes"}  # fmt: skip
     assert min(map(len, slices.values())) >= 150
@@ -144,6 +145,6 @@ def test_a_slice_that_was_trained_on_names_both_places(tmp_path):
         "text,animal,kind,traits\npale finch,yes,bird,\nhound (red),yes,dog,\n"
     )
     with pytest.raises(dataset.DatasetError) as error:
-        evaluate.read_slices(tmp_path, PETS, [trained])
+        read_slices(tmp_path, PETS, [trained])
     assert "odd.csv:3: found 'hound (red)', similar to 'Red hounds'" in str(error.value)
     assert "(line 7)" in str(error.value)

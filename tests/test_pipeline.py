@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from transformers import pipeline
 
+from function import contract as contracts
 from function import model as models
 from tests.pipeline import run
-from training import teacher
+from training import baseline, teacher
+from training.parts import divide
 
 
 def test_every_model_learned_the_domain(finished):
@@ -57,6 +60,18 @@ def test_what_calibration_fitted_is_in_the_bundle_alone(finished):
         assert set(fitted) - set(plain) == added
     report = json.loads((finished / "metrics.json").read_text())
     assert 0 <= report["models"]["int8"]["test"]["animal"]["calibration_error"] < 0.2
+
+
+def test_what_tfidf_said_is_kept_for_the_data_it_was_fitted_on(finished, pets, tmp_path):
+    contract = contracts.load(pets["contract"], {"#": 1, "+": 2, "|": 3})
+    train, held_out, _ = divide(pets["data"], contract, all_rows=False)
+    texts = [row.text for row in held_out["test"]]
+    kept = baseline.remembered(finished / "student", pets["data"])
+    fresh = baseline.predict(train, texts, contract)
+    np.testing.assert_allclose([kept[text] for text in texts], fresh, atol=1e-5)
+    other = tmp_path / "pets.csv"
+    other.write_text(pets["data"].read_text() + "red newt,yes,cat,,made\n")
+    assert baseline.remembered(finished / "student", other) is None
 
 
 def test_a_finished_stage_is_not_done_again(finished, pets, capsys):

@@ -94,7 +94,7 @@ def test_any_number_of_tasks_labels_and_control_tokens(shape, base, tmp_path, mo
     out = tmp_path / "mine"
     adapt = ["--adapt"] if shape == "four tasks" else []
     assert run(monkeypatch, "--contract", contract, "--data", data, "--out", out, "--base", base,
-               "--epochs", 2, "--size", 2 * rows, *adapt) == 0  # fmt: skip
+               "--epochs", 2, "--size", 2_000, *adapt) == 0  # fmt: skip
     assert (tmp_path / "mine-run" / "base").exists() == bool(adapt)
     model = models.load(out)
     (answer,), _ = model.answer(["amber7 birch amber"], scores=True)

@@ -71,7 +71,8 @@ def main() -> None:
     config, tokenizer = encoder.open_base(base)
     encoder.write_tokenizer(tokenizer.get_vocab(), config.max_position_embeddings, options.out)
     model, loading = AutoModelForMaskedLM.from_pretrained(
-        base, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.0, output_loading_info=True
+        base, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.0,
+        attn_implementation=encoder.ATTENTION, output_loading_info=True
     )
     # As in the fine-tuning: words that no text has keep their place beside their like.
     model.get_input_embeddings().weight.requires_grad = False

@@ -96,7 +96,8 @@ def expected_minutes(
 ) -> float:  # fmt: skip
     """Minutes that teacher and student will take here; the export takes a few more.
 
-    epochs: of the teacher. transfer, transfer_epochs: the student's texts and epochs.
+    epochs: of the teacher. transfer, transfer_epochs: the student's texts beside the labelled
+    ones, and its epochs.
     """
     train = [row for row in rows if row.split == "train"]
     ids = [wordpiece.encode(row.text, contract) for row in train]
@@ -104,5 +105,5 @@ def expected_minutes(
     slow = seconds_per_text(teacher, *asked)
     fast = seconds_per_text(encoder.make_student(preset, teacher, contract), *asked)
     # Labelling the transfer set is the forward pass, a third of the work.
-    seconds = (epochs * len(train) + transfer / 3) * slow
-    return (seconds + transfer_epochs * (transfer + len(train)) * fast) / 60
+    seconds = (epochs * len(train) + (transfer + len(train)) / 3) * slow
+    return (seconds + transfer_epochs * (transfer + 2 * len(train)) * fast) / 60

@@ -27,10 +27,12 @@ from training import (
 )
 from training.batches import bucketed
 from training.loop import Schedule, autocast, device, fit
+from training.parts import divide
 from training.teacher import DATA, predict
 
-SIZE = 400_000
+SIZE = 320_000
 EPOCHS = 7
+MANY = 100_000  # texts, from which on batches are large
 WEIGHTS = (0.0, 0.25, 0.5, 0.75)  # of TF-IDF, to choose from
 
 
@@ -42,10 +44,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder of the trained student")
     parser.add_argument("--student", choices=encoder.PRESETS, default="tiny")
     parser.add_argument("--all-rows", action="store_true", help="train on dev and test rows too")
-    parser.add_argument("--size", type=int, default=SIZE, help="texts in the transfer set")
+    parser.add_argument("--size", type=int, default=SIZE,
+                        help="texts in the transfer set beside the labelled ones")  # fmt: skip
     parser.add_argument("--epochs", type=int, default=EPOCHS)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--rate", type=float, default=2e-3, help="learning rate")
+    parser.add_argument("--batch-size", type=int, help=f"(256; 128 for less than {MANY:,} texts)")
+    parser.add_argument("--rate", type=float, default=3e-3, help="learning rate")
+    parser.add_argument("--word-rate", type=float, default=1e-2,
+                        help="learning rate of the word embeddings")  # fmt: skip
     parser.add_argument("--temperature", type=float, default=1.5,
                         help="divisor of the teacher's logits, which are too sure")  # fmt: skip
     parser.add_argument("--letters", type=float,
@@ -79,30 +84,33 @@ def main() -> None:
         print(f"student: {options.out} is finished already")
         return
     teacher, contract, wordpiece = encoder.load(options.teacher)
-    rows = dataset.read(options.data, contract)
-    train = [row for row in rows if options.all_rows or row.split == "train"]
-    held_out = [] if options.all_rows else [row for row in rows if row.split != "train"]
-    dev = [row for row in rows if row.split == "dev"]
+    train, held_out, slices = divide(options.data, contract, options.all_rows)
+    dev = held_out.get("dev", [])
+    judged = [row for part in (held_out | slices).values() for row in part]
 
     words = augment.read_words(words_path)
     texts = transfer.generate(
-        train, held_out, wordpiece.vocab, words, options.size, options.seed
+        train, judged, wordpiece.vocab, words, len(train) + options.size, options.seed
     )
     if options.transfer:
         texts += transfer.read_lines(options.transfer)
     print(f"student: labelling {len(texts)} texts", flush=True)
 
     def label() -> dict[str, np.ndarray]:
-        asked = texts + [row.text for row in dev]
-        found = predict(teacher, contract, wordpiece, asked, options.temperature)
-        # An unlike teacher: letters carry what word pieces lose.
-        spelt = baseline.predict(train, asked, contract) if options.letters != 0 else found
+        found = predict(teacher, contract, wordpiece, texts, options.temperature)
         weight = options.letters
-        if weight is None:
-            n = len(texts)
-            weight = best_weight(found[n:], spelt[n:], dev, contract)
+        if weight != 0:
+            # An unlike teacher: letters carry what word pieces lose.
+            others = [row.text for row in judged]
+            spelt = baseline.predict(train, texts + others, contract)
+            spelt, of_others = spelt[: len(texts)], spelt[len(texts) :]
+            baseline.remember(options.out, options.data, others, of_others)
+            if weight is None:  # the dev rows are the first of the others
+                said = predict(teacher, contract, wordpiece, others[: len(dev)],
+                               options.temperature)  # fmt: skip
+                weight = best_weight(said, of_others[: len(dev)], dev, contract)
+            found += weight * (spelt - found)
         print(f"student: {weight} of TF-IDF in the soft labels", flush=True)
-        found = (found + weight * (spelt - found))[: len(texts)]
         aligned = {"pooled": pooled(teacher, contract, wordpiece, texts)} if options.align else {}
         return {"wanted": found, "letters": np.array(weight), **aligned}
 
@@ -119,8 +127,6 @@ def main() -> None:
 
     torch.manual_seed(options.seed)
     student = encoder.make_student(options.student, teacher, contract)
-    ids = [wordpiece.encode(text, contract) for text in texts]
-    lengths = list(map(len, ids))
     where = device()
 
     # The student's vectors are led to the teacher's through a layer that is thrown away.
@@ -129,15 +135,16 @@ def main() -> None:
         student.widen = widen
         vectors = torch.from_numpy(soft["pooled"])
 
-    def batch_loss(batch: list[int]) -> torch.Tensor:
-        states = encoder.control_states(student, [ids[n] for n in batch], len(contract.tasks))
+    def batch_loss(batch: tuple[list[int], list[list[int]]]) -> torch.Tensor:
+        numbers, ids = batch
+        states = encoder.control_states(student, ids, len(contract.tasks))
         rows = student.classifier(states)
-        total = losses.loss(rows, wanted[batch].to(where), applies[batch].to(where), contract)
+        total = losses.loss(rows, wanted[numbers].to(where), applies[numbers].to(where), contract)
         if options.foreign:
             total = total + options.foreign * losses.foreign(rows, contract)
         if options.align:
             close = torch.cosine_similarity(student.widen(states.mean(1)).float(),
-                                            vectors[batch].to(where).float())  # fmt: skip
+                                            vectors[numbers].to(where).float())  # fmt: skip
             total = total + options.align * (1 - close).mean()
         return total
 
@@ -145,20 +152,26 @@ def main() -> None:
         found = predict(student, contract, wordpiece, [row.text for row in dev])
         return metrics.line(metrics.score(found, dev, contract))
 
-    # The labelled texts come twice an epoch: they are the ones with the truth beside them.
+    plain = [wordpiece.encode(text, contract) for text in texts]
     labelled = [n for n, text in enumerate(texts) if text in known]
+    batch_size = options.batch_size or (256 if len(texts) >= MANY else 128)
 
-    def epoch_batches(epoch: int) -> list[list[int]]:
+    def epoch_batches(epoch: int) -> list:
+        # The labelled texts come twice: they are the ones with the truth beside them. The second
+        # time some are written another way, a new one each epoch, which nobody has to label.
+        random = Random(f"{options.seed} {epoch}")
         order = [*range(len(texts)), *labelled]
-        batches = bucketed([lengths[n] for n in order], options.batch_size,
-                           Random(f"{options.seed} {epoch}"))  # fmt: skip
-        return [[order[n] for n in batch] for batch in batches]
+        ids = plain + [wordpiece.encode(augment.augment(texts[n], words, random), contract)
+                       for n in labelled]  # fmt: skip
+        batches = bucketed(list(map(len, ids)), batch_size, random)
+        return [([order[n] for n in batch], [ids[n] for n in batch]) for batch in batches]
 
+    student_words = student.get_input_embeddings().weight
+    others = [p for p in student.parameters() if p is not student_words]
+    schedule = Schedule(options.epochs, batch_size, (options.rate, options.word_rate))
     history = fit(
-        student, [student.parameters()], Schedule(options.epochs, options.batch_size,
-                                                  (options.rate,)),
-        epoch_batches, batch_loss, options.out, mark, options.seed, "student",
-        after_epoch if dev else None,
+        student, [others, [student_words]], schedule, epoch_batches, batch_loss, options.out, mark,
+        options.seed, "student", after_epoch if dev else None,
     )  # fmt: skip
     if options.align:
         del student.widen

@@ -39,6 +39,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--word-rate", type=float, default=0.0,
                         help="learning rate of the word embeddings; 0 keeps them as they are, so "
                         "that a word of no row stays beside its like")  # fmt: skip
+    parser.add_argument("--dropout", type=float, default=0.1,
+                        help="of the encoder's hidden states")  # fmt: skip
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 
@@ -59,7 +61,7 @@ def main() -> None:
         return
     torch.manual_seed(options.seed)
     model, contract, wordpiece = encoder.load_base(
-        base, options.contract, options.out, options.layers
+        base, options.contract, options.out, options.layers, options.dropout
     )
     rows = dataset.read(options.data, contract)
     check.require_every_label(options.data, rows, contract)

@@ -37,13 +37,16 @@ def main() -> None:
                         help="adapt the encoder to the domain's language first, on sentences made "
                         "of the rows or on a corpus, one text a line, plain or gzip")  # fmt: skip
     parser.add_argument("--layers", type=int, help="of the base that the teacher keeps (all)")
+    parser.add_argument("--word-rate", type=float, help="learning rate of the teacher's word "
+                        "embeddings (0: they stay as they are)")  # fmt: skip
+    parser.add_argument("--dropout", type=float, help="of the teacher (0.1)")
     parser.add_argument("--student", choices=encoder.PRESETS, default="tiny")
     parser.add_argument("--transfer", type=Path, help="further texts of your own, one a line")
     parser.add_argument("--measured", type=Path, metavar="RUN",
                         help="train on all rows, dev and test too, with the calibration and the "
                         "figures of this measured run")  # fmt: skip
     parser.add_argument("--epochs", type=int, help="of the teacher (by the number of rows)")
-    parser.add_argument("--size", type=int, help="texts in the student's transfer set")
+    parser.add_argument("--size", type=int, help="texts without labels for the student")
     parser.add_argument("--version", default="1.0.0", help="of the model")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--freeze-encoder", type=Path, nargs="?", const=Path("bundle"),
@@ -79,7 +82,7 @@ def look(options: argparse.Namespace) -> None:
         epochs = teacher.default_epochs(sum(row.split == "train" for row in rows))
         minutes = check.expected_minutes(
             model, options.student, wordpiece, rows, contract, options.epochs or epochs,
-            options.size or distill.SIZE, distill.EPOCHS,
+            distill.SIZE if options.size is None else options.size, distill.EPOCHS,
         )  # fmt: skip
     print(f"about {minutes:.0f} minutes for teacher and student on this machine, and some for the "
           "export")  # fmt: skip
@@ -99,23 +102,26 @@ def stages(options: argparse.Namespace) -> list[list[str]]:
              "--out", student, *chosen],
         ]  # fmt: skip
     else:
-        base, transfer, layers, epochs, size = (
-            [f"--{name}", getattr(options, name)] if getattr(options, name) else []
-            for name in ("base", "transfer", "layers", "epochs", "size")
-        )
+        def given(*names: str) -> list:
+            """Those of the options that were given, as the stages take them."""
+            values = {name: getattr(options, name.replace("-", "_")) for name in names}
+            return [x for name, value in values.items() if value is not None
+                    for x in (f"--{name}", value)]  # fmt: skip
+
+        base = given("base")
         letters = ["--letters", measured_letters(options.measured)] if options.measured else []
         adapt = []
         if options.adapt is not None:
-            given = ["--corpus", options.adapt] if options.adapt else []
-            adapt = [["training.adapt", *base, *given, "--contract", options.contract, *data,
+            corpus = ["--corpus", options.adapt] if options.adapt else []
+            adapt = [["training.adapt", *base, *corpus, "--contract", options.contract, *data,
                       "--out", run / "base", *chosen]]  # fmt: skip
             base = ["--base", run / "base"]
         training = [
             *adapt,
-            ["training.teacher", *base, *layers, *epochs, "--contract", options.contract, *data,
-             "--out", run / "teacher", *chosen],
-            ["training.distill", "--teacher", run / "teacher", *data, *transfer, *size,
-             "--student", options.student, "--out", student, *letters, *chosen],
+            ["training.teacher", *base, *given("layers", "word-rate", "dropout", "epochs"),
+             "--contract", options.contract, *data, "--out", run / "teacher", *chosen],
+            ["training.distill", "--teacher", run / "teacher", *data,
+             *given("transfer", "size", "student"), "--out", student, *letters, *chosen],
         ]  # fmt: skip
     return [
         list(map(str, command))
