@@ -2,8 +2,8 @@
 
     python -m benchmarks.latency
 
-BERT-base in PyTorch padded to 128 (its weights are random: time does not depend on them), the
-teacher's architecture in PyTorch unpadded, and the shipped int8 student through the function's own
+BERT-base in PyTorch padded to 128 and the bundle's teacher in PyTorch unpadded (their weights are
+random: time does not depend on them), and the shipped int8 student through the function's own
 encode, run and decode. Rounds are interleaved so that what else the machine does hits all alike.
 """
 
@@ -13,6 +13,7 @@ import os
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import json
 import statistics
 import time
 from collections.abc import Callable
@@ -41,6 +42,8 @@ def main() -> None:
     texts = [row.text for row in rows if row.split == "test"]
     bert = BertForTokenClassification(BertConfig(num_labels=columns)).eval()
     config = AutoConfig.from_pretrained(encoder.default_base(), num_labels=columns)
+    recipe = json.loads((BUNDLE / "manifest.json").read_text())["recipe"]["teacher"]
+    layers = config.num_hidden_layers = recipe["layers"] or config.num_hidden_layers
     teacher = BertForTokenClassification(config).eval()
 
     def by_student(text: str) -> None:
@@ -49,7 +52,7 @@ def main() -> None:
 
     subjects: dict[str, Callable[[str], None]] = {
         "BERT-base, PyTorch, padded to 128": lambda text: ask(bert, tokenizer, text, 128),
-        "teacher (6×384), PyTorch": lambda text: ask(teacher, tokenizer, text, None),
+        f"teacher ({layers}×384), PyTorch": lambda text: ask(teacher, tokenizer, text, None),
         "student (2×128), int8, onnxruntime": by_student,
     }
     times: dict[str, list[float]] = {name: [] for name in subjects}

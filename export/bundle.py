@@ -61,6 +61,11 @@ def bundle(run: Path, metrics_path: Path, out: Path, model_version: str) -> None
     )
     metrics = json.loads(metrics_path.read_text("utf-8")) if metrics_path.exists() else None
     contract["version"] = model_version
+    made = {"head": distilled} if taught_by == student else {
+        "teacher": taught, "student": distilled
+    }  # fmt: skip
+    recipe = {stage: {k: v for k, v in report["settings"].items() if k != "base"}
+              for stage, report in made.items()}  # fmt: skip
 
     facts = {
         "schema": 1,
@@ -69,10 +74,11 @@ def bundle(run: Path, metrics_path: Path, out: Path, model_version: str) -> None
         "base": taught["base"],
         "preset": distilled["preset"],
         "trained_on": distilled["trained_on"],
-        "seeds": {"teacher": taught["settings"]["seed"], "student": distilled["settings"]["seed"]},
+        "recipe": recipe,
         "made_with": {name: version(name).split("+")[0] for name in LIBRARIES},
         "parity": parity,
         "metrics": metrics,
+        "slices": own_slices(run),
     }
     fresh = out.with_name(out.name + ".tmp")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -81,6 +87,14 @@ def bundle(run: Path, metrics_path: Path, out: Path, model_version: str) -> None
         replace(fresh, out)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def own_slices(run: Path) -> dict:
+    """What this very model and its rival TF-IDF reach on the challenging phrases, by model and
+    slice: no model was trained on those, so that they judge a model of all rows too."""
+    path = run / "metrics.json"
+    models = json.loads(path.read_text("utf-8"))["models"] if path.exists() else {}
+    return {name: models[name]["slices"] for name in ("tfidf", "int8") if name in models}
 
 
 def fill(

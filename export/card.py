@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from training.metrics import headline
+
 _BASES = {  # Hugging Face name and licence of the bases that the project knows
     "all-MiniLM-L6-v2": ("sentence-transformers/all-MiniLM-L6-v2", "apache-2.0"),
 }
@@ -28,6 +30,7 @@ def card(contract: dict, facts: dict, size: int) -> str:
         "word embeddings are the teacher's, projected by PCA. " + _licence(base, licence),
         _data(facts),
         _metrics(facts),
+        _slices(facts["slices"]),
         _parity(facts["parity"]),
         "## Limits\n\nThe model knows what its labelled phrases and its base model taught it: rare "
         "names that are in neither are guesses. It reads English best, and lower-cases everything. "
@@ -87,6 +90,22 @@ def _metrics(facts: dict) -> str:
         f"## Metrics\n\nOn the {metrics['rows']['test']} phrases of the test split, none of them "
         "similar to a training phrase (case, accents, punctuation, word order, plural, quantity). "
         "Tasks with a condition are judged where it holds.\n\n" + "\n".join(rows)
+    )
+
+
+def _slices(slices: dict) -> str:
+    if not slices.get("int8"):
+        return ""
+    rows = ["| challenging phrases | task | rows | TF-IDF | this model |", "|---|---|---|---|---|"]
+    for name, tasks in slices["int8"].items():
+        for task, figures in tasks.items():
+            rival, own = (headline(slices[model][name][task]) for model in ("tfidf", "int8"))
+            title = name.replace("_", " ")
+            rows.append(f"| {title} | {task} | {figures['rows']} | {rival:.4f} | {own:.4f} |")
+    return (
+        "## Challenging phrases\n\nAccuracy of tasks with one answer, micro-F1 of the others, on "
+        "phrases that neither this model nor its rival, TF-IDF with logistic regression on the "
+        "same rows, was trained on.\n\n" + "\n".join(rows)
     )
 
 

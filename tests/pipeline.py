@@ -20,6 +20,11 @@ def run(stage, *arguments: object) -> None:
 
 
 def domain(folder: Path) -> dict[str, Path]:
+    (folder / "slices").mkdir()
+    (folder / "slices" / "odd_coats.csv").write_text(
+        "text,animal,kind,traits\nspotted tabby,yes,cat,\nstriped noisy hound,yes,dog,loud\n"
+        "woolly parrot,yes,bird,\nstriped window,no,,\n"
+    )
     return {"folder": folder, "contract": write_contract(folder), "data": write_data(folder),
             "base": write_base(folder)}  # fmt: skip
 

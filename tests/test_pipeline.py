@@ -35,6 +35,11 @@ def test_the_bundle_answers_and_says_how_it_was_made(finished):
     manifest = json.loads((finished / "bundle" / "manifest.json").read_text())
     assert manifest["name"] == "pets" and manifest["trained_on"] == "train split"
     assert manifest["metrics"]["models"]["int8"]["test"]["animal"]["rows"] > 0
+    recipe = manifest["recipe"]
+    assert recipe["student"]["align"] == 1 and "base" not in recipe["teacher"]
+    of_slice = manifest["slices"]["int8"]["odd_coats"]["kind"]
+    shown = (finished / "bundle" / "README.md").read_text()
+    assert "| odd coats | kind | 3 | " in shown and f" {of_slice['accuracy']:.4f} |" in shown
     config = json.loads((finished / "bundle" / "tokenizer_config.json").read_text())
     assert config["model_max_length"] == model.contract.max_pieces
     everything = "".join(
