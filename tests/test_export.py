@@ -27,7 +27,8 @@ from training.runs import stage
 FIGURES = {
     "rows": {"train": 200, "test": 30},
     "models": {"int8": {"test": {"animal": {"accuracy": 0.9512},
-                                 "traits": {"micro_f1": 0.8123, "macro_f1": 0.7001}}}},
+                                 "traits": {"micro_f1": 0.8123, "macro_f1": 0.7001}},
+                        "slices": {}}},
 }  # fmt: skip
 
 
