@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional
-from transformers import BertConfig, BertModel, BertTokenizerFast
+from transformers import BertConfig, BertForTokenClassification, BertModel, BertTokenizerFast
 
 from function import contract as contracts
 from function import wordpiece as wordpieces
@@ -247,3 +247,19 @@ def test_a_killed_teacher_goes_on_to_the_same_result(tmp_path):
     assert "resuming after epoch" in said and (whole.returncode, resumed.returncode) == (0, 0)
     weights = [(tmp_path / out / "model.safetensors").read_bytes() for out in ("whole", "killed")]
     assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_the_last_layer_at_the_controls_alone_says_what_the_whole_model_says(pets, attention):
+    config = BertConfig(
+        vocab_size=99, hidden_size=32, num_hidden_layers=3, num_attention_heads=4,
+        intermediate_size=64, num_labels=8, attn_implementation=attention,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = BertForTokenClassification(config).eval()
+    ids = [[1, 7, 8, 9, 90, 91, 92, 2], [1, 90, 91, 92, 2], [1, *range(20, 40), 90, 91, 92, 2]]
+    with torch.inference_mode():
+        found = encoder.control_logits(model, ids, pets)
+        for one, row in zip(ids, found, strict=True):
+            whole = model(input_ids=torch.tensor([one])).logits[0]
+            torch.testing.assert_close(row, whole[-4:-1], atol=1e-5, rtol=0)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from random import Random
 
+import numpy as np
 import torch
 
 
@@ -32,13 +34,11 @@ def bucketed(lengths: Sequence[int], batch_size: int, random: Random | None) -> 
 
 def pad(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:
     """`input_ids` and `attention_mask`, int64 (B, T) with T the longest of the batch."""
-    longest = max(map(len, ids))
-    padded = torch.full((len(ids), longest), pad_id)
-    mask = torch.zeros((len(ids), longest), dtype=torch.int64)
-    for n, row in enumerate(ids):
-        padded[n, : len(row)] = torch.tensor(row)
-        mask[n, : len(row)] = 1
-    return padded, mask
+    lengths = np.fromiter(map(len, ids), np.int64, len(ids))
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    padded = np.full(mask.shape, pad_id, np.int64)
+    padded[mask] = np.fromiter(chain.from_iterable(ids), np.int64, lengths.sum())
+    return torch.from_numpy(padded), torch.from_numpy(mask.astype(np.int64))
 
 
 def control_rows(logits: torch.Tensor, mask: torch.Tensor, tasks: int) -> torch.Tensor:

@@ -120,16 +120,24 @@ def load_words(contract_path: str | Path, folder: Path) -> tuple[Contract, WordP
 
 def control_logits(model, ids: Sequence[Sequence[int]], contract: Contract) -> torch.Tensor:
     """Logits (B, tasks, L) at the control positions of B encoded texts."""
-    input_ids, mask = (x.to(model.device) for x in pad(ids, model.config.pad_token_id))
-    logits = model(input_ids=input_ids, attention_mask=mask).logits
-    return control_rows(logits, mask, len(contract.tasks))
+    return model.classifier(model.dropout(control_states(model, ids, len(contract.tasks))))
 
 
 def control_states(model, ids: Sequence[Sequence[int]], tasks: int) -> torch.Tensor:
-    """What the encoder says at the control positions of B encoded texts, (B, tasks, width)."""
+    """What the encoder says at the control positions of B encoded texts, (B, tasks, width).
+
+    Nobody reads what the last layer says of the other pieces, so it is not asked: half of its
+    work, since the controls attend to all pieces, but are few.
+    """
     input_ids, mask = (x.to(model.device) for x in pad(ids, model.config.pad_token_id))
-    hidden = model.bert(input_ids=input_ids, attention_mask=mask).last_hidden_state
-    return control_rows(hidden, mask, tasks)
+    seen = model.get_extended_attention_mask(mask, input_ids.shape)
+    hidden = model.bert.embeddings(input_ids)
+    *layers, last = model.bert.encoder.layer
+    for layer in layers:
+        hidden = layer(hidden, seen)[0]
+    rows = control_rows(hidden, mask, tasks)
+    context = last.attention.self(rows, seen, encoder_hidden_states=hidden)[0]
+    return last.feed_forward_chunk(last.attention.output(context, rows))
 
 
 def labels(contract: Contract) -> dict:
