@@ -85,13 +85,14 @@ def test_control_rows_are_read_at_each_texts_own_end(words, pets):
     assert rows[:, :, 0].tolist() == [list(pets.control_ids)] * 2
 
 
-def test_loss_is_the_sum_of_each_tasks_own(pets):
+def test_loss_is_the_sum_of_each_tasks_own_and_the_one_that_others_await_weighs_more(pets):
     torch.manual_seed(0)
     rows = torch.randn(2, 3, 8)
     wanted = torch.tensor([[1.0, 0, 0, 1, 0, 1, 0, 1], [0, 1, 0, 0, 0, 0, 0, 0]])
     applies = torch.tensor([[1.0, 1, 1], [1, 0, 0]])
+    assert losses.weights(pets) == [3, 1, 1]
     by_hand = (
-        functional.cross_entropy(rows[:, 0, 0:2], torch.tensor([0, 1]))
+        3 * functional.cross_entropy(rows[:, 0, 0:2], torch.tensor([0, 1]))
         + functional.cross_entropy(rows[:1, 1, 2:5], torch.tensor([1]))
         + functional.binary_cross_entropy_with_logits(
             rows[0, 2, 5:8], wanted[0, 5:8], reduction="sum")

@@ -19,7 +19,7 @@ NOUNS = [
     ("00000004", ["escritoire", "secretary"], ["00000002"]),
     ("00000005", ["budgerigar"], ["00000003"]),
     ("00000006", ["secretary", "secretary_bird"], ["00000003"]),
-    ("00000007", ["credenza"], ["00000002"]),
+    ("00000007", ["credenza", "settee"], ["00000002"]),
     *((f"0000001{n}", [f"table_{n}"], ["00000002"]) for n in range(8)),
     *((f"0000002{n}", [f"finch_{n}"], ["00000003"]) for n in range(8)),
 ]
@@ -65,6 +65,8 @@ def test_a_word_is_labelled_as_its_kind_is_unless_a_meaning_says_otherwise(
     contract = tmp_path / "contract.json"
     contract.write_text(json.dumps(CONTRACT))
     monkeypatch.setattr(wordnet, "CONTRACT", contract)
+    (tmp_path / "slices").mkdir()
+    (tmp_path / "slices" / "odd.csv").write_text("text,animal,kind,traits\nsettees,no,,\n")
 
     def run(label: str) -> list[dict]:
         monkeypatch.setattr(
@@ -76,7 +78,8 @@ def test_a_word_is_labelled_as_its_kind_is_unless_a_meaning_says_otherwise(
             return list(csv.DictReader(file))
 
     rows = run("animal=no")
-    # `secretary` is also a bird, `credenza` is similar to a held-out row, nothing is said of things
+    # `secretary` is also a bird, `credenza` is similar to a held-out row and `settee` to one of a
+    # slice, nothing is said of things
     assert [row["text"] for row in rows if row["origin"] == "weak"] == ["escritoire", "furniture"]
     assert len(rows) == 17 + 2
     assert rows == run("animal=no")

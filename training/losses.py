@@ -1,5 +1,7 @@
 """What the encoder is punished for: one loss for hard labels and for a teacher's soft ones."""
 
+from collections import Counter
+
 import torch
 from torch.nn import functional
 
@@ -11,7 +13,7 @@ FLOOR = -12.0  # below this a logit is as good as never
 def loss(
     rows: torch.Tensor, wanted: torch.Tensor, applies: torch.Tensor, contract: Contract
 ) -> torch.Tensor:
-    """The sum over tasks of their mean loss over the texts they apply to.
+    """The sum over tasks of their mean loss over the texts they apply to, times their `weights`.
 
     rows: (B, tasks, L) logits at the control positions. wanted: (B, L) probabilities, 0 or 1 for
     hard labels. applies: (B, tasks) weights; 0 adds nothing. A `single` task pays the
@@ -19,7 +21,7 @@ def loss(
     label. Their sum, not their mean: with the mean, tasks of many labels hardly learn.
     """
     total = rows.new_zeros(())
-    for t, task in enumerate(contract.tasks):
+    for t, (task, weight) in enumerate(zip(contract.tasks, weights(contract), strict=True)):
         logits = rows[:, t, task.start : task.stop].float()
         target = wanted[:, task.start : task.stop]
         if task.kind == "single":
@@ -29,8 +31,15 @@ def loss(
                 logits, target, reduction="none"
             ).sum(1)
         # A batch in which the task applies nowhere adds nothing rather than 0/0.
-        total = total + (each * applies[:, t]).sum() / applies[:, t].sum().clamp(min=1)
+        total = total + weight * (each * applies[:, t]).sum() / applies[:, t].sum().clamp(min=1)
     return total
+
+
+def weights(contract: Contract) -> list[int]:
+    """One for each task, and one more for every other task that applies only if it says so: where
+    it is wrong, so are they. Without, a task of two labels drowns in the loss of one of many."""
+    awaited = Counter(name for task in contract.tasks for name, _ in task.only_if)
+    return [1 + awaited[task.name] for task in contract.tasks]
 
 
 def foreign(rows: torch.Tensor, contract: Contract) -> torch.Tensor:

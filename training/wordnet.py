@@ -21,6 +21,7 @@ from pathlib import Path
 from random import Random
 
 from training import dataset, encoder, runs
+from training.parts import read_slices
 from training.similar import similar_key
 from training.teacher import CONTRACT, DATA
 
@@ -35,7 +36,7 @@ def main() -> None:
     parser.add_argument("--label", default="ingredient=not_ingredient", help="TASK=LABEL to find")
     parser.add_argument("--data", type=Path, default=DATA, help="labelled CSV, rewritten")
     parser.add_argument("--vocab", type=Path, default=Path("bundle"), help="folder of vocab.txt")
-    parser.add_argument("--size", type=int, default=20_000, help="rows at most")
+    parser.add_argument("--size", type=int, default=100_000, help="rows at most")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     contract, _ = encoder.load_words(CONTRACT, options.vocab)
@@ -43,7 +44,9 @@ def main() -> None:
     if label not in next((t.labels for t in contract.tasks if t.name == task), ()):
         raise ValueError(f"--label {options.label}: found no such task and label in {CONTRACT}")
     rows = [row for row in dataset.read(options.data, contract) if row.origin != "weak"]
-    words = list(alike(rows, *read_nouns(options.dict), task, label))
+    slices = read_slices(options.data.with_name("slices"), contract, rows)
+    kept_out = [row.text for part in slices.values() for row in part]
+    words = list(alike(rows, kept_out, *read_nouns(options.dict), task, label))
     words = sorted(Random(options.seed).sample(words, min(options.size, len(words))))
     rewrite(options.data, [{"text": word, task: label, "origin": "weak"} for word in words])
     print(f"wordnet: {len(words)} weak rows in {options.data}")
@@ -76,9 +79,10 @@ def kinds(meaning: str, above: dict[str, list[str]]) -> list[str]:
 
 
 def alike(
-    rows: list[dataset.Row], above: dict, meanings: dict, task: str, label: str
+    rows: list[dataset.Row], kept_out: list[str], above: dict, meanings: dict, task: str, label: str
 ) -> Iterator[str]:
-    """Every word none of whose meanings speaks against `label`, and that is similar to no row."""
+    """Every word none of whose meanings speaks against `label`, and that is similar to no row and
+    to no text `kept_out`."""
     votes: dict[str, Counter] = defaultdict(Counter)
     for row in rows:
         senses = meanings.get(row.text.casefold(), ())
@@ -92,7 +96,7 @@ def alike(
                 return votes[kind][True] >= ALIKE * votes[kind].total()
         return False
 
-    seen = {similar_key(row.text) for row in rows}
+    seen = {similar_key(text) for text in [*(row.text for row in rows), *kept_out]}
     for word, senses in sorted(meanings.items()):
         key = similar_key(word)
         if key not in seen and all(map(holds, senses)):
