@@ -1,4 +1,4 @@
-"""Write function/unicode.json: what the reference tokenizer makes of every code point.
+"""Write what the reference tokenizer makes of every code point: unicode.json and unicode.js.
 
     python -m tests.make_unicode
 
@@ -14,9 +14,17 @@ import tokenizers
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-OUT = Path(__file__).parent.parent / "function" / "unicode.json"
+ROOT = Path(__file__).parent.parent
 HANGUL = range(0xAC00, 0xAC00 + 11_172)  # decomposed by arithmetic, not by table
 SURROGATES = range(0xD800, 0xE000)  # not scalar values: the reference cannot be asked
+HEAD = """// Made by tests/make_unicode.py from the reference tokenizer.
+/**
+ * @type {{
+ *   made_from: string, removed: number[], isolated: number[], blockers: number[],
+ *   marks: Record<string, number>, mapped: Record<string, string>,
+ * }}
+ */
+export default """
 normalize = BertNormalizer(
     clean_text=True, handle_chinese_chars=True, strip_accents=True, lowercase=True
 ).normalize_str
@@ -82,8 +90,11 @@ def main() -> None:
         "mapped": mapped,
     }
     lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in content.items()]
-    OUT.write_text("{" + ",\n".join(lines) + "}\n", "ascii")
-    print(f"{OUT.name}: {len(mapped)} mapped, {len(removed)} removed, {len(isolated)} isolated, "
+    text = "{" + ",\n".join(lines) + "}"
+    (ROOT / "function" / "unicode.json").write_text(f"{text}\n", "ascii")
+    # A module, because a browser cannot import JSON; the type spares tsc to infer 80 KB of it.
+    (ROOT / "js_runtime" / "unicode.js").write_text(f"{HEAD}{text};\n", "ascii")
+    print(f"{len(mapped)} mapped, {len(removed)} removed, {len(isolated)} isolated, "
           f"{len(marks)} marks, {len(blockers)} blockers")  # fmt: skip
 
 
