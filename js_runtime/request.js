@@ -159,8 +159,9 @@ function textFaults(text, ...path) {
 function kind(value) {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'a list';
+  /** @type {Record<string, string>} */
   const names = { object: 'an object', string: 'a string', boolean: 'a boolean' };
-  return names[/** @type {keyof names} */ (typeof value)] ?? 'a number';
+  return names[typeof value] ?? 'a number';
 }
 
 /** @param {Fault[]} faults */

@@ -1,4 +1,4 @@
-"""The function over real HTTP: every conformance case, and what JSON cannot express.
+"""The functions over real HTTP: every conformance case, and what JSON cannot express.
 
 The cases in `conformance/*.json` know no language: each is a request and what is expected of the
 answer (status, headers that contain, JSON that holds at least this).
@@ -28,16 +28,29 @@ CASES = [
     for path in sorted((ROOT / "tests" / "conformance").glob("*.json"))
     for case in json.loads(path.read_text("utf-8"))
 ]
+# How each runtime's function is started; the port comes behind it.
+COMMANDS = {
+    "python": [sys.executable, "-m", "functions_framework", "--source", "function/main.py",
+               "--target", "classify", "--host", "127.0.0.1", "--port"],
+    "node": ["node_modules/.bin/functions-framework", "--source", "js_runtime/function.js",
+             "--target", "classify", "--port"],
+}  # fmt: skip
+RUNTIMES = [
+    "python",
+    pytest.param("node", marks=pytest.mark.skipif(
+        not shutil.which("node") or not (ROOT / "node_modules").exists(),
+        reason="needs node and npm ci",
+    )),
+]  # fmt: skip
 
 
 @contextlib.contextmanager
-def server(bundle: Path, log: Path) -> Iterator[int]:
+def server(bundle: Path, log: Path, runtime: str = "python") -> Iterator[int]:
     """A started function; gives its port once it is ready."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "functions_framework", "--source", "function/main.py",
-               "--target", "classify", "--host", "127.0.0.1", "--port", str(port)]  # fmt: skip
+    command = [*COMMANDS[runtime], str(port)]
     env = {**os.environ, "BUNDLE": str(bundle), "PYTHONPATH": str(ROOT)}
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=out)
@@ -69,14 +82,19 @@ def ask(port: int, method: str, path: str, body=None, headers=None, chunked=Fals
         connection.close()
 
 
-@pytest.fixture(scope="module")
-def log(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("server") / "log"
+@pytest.fixture(scope="module", params=RUNTIMES)
+def runtime(request) -> str:
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def port(tmp_path_factory, log) -> Iterator[int]:
-    with server(make_bundle(tmp_path_factory.mktemp("bundle") / "pets"), log) as port:
+def log(tmp_path_factory, runtime) -> Path:
+    return tmp_path_factory.mktemp(runtime) / "log"
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory, runtime, log) -> Iterator[int]:
+    with server(make_bundle(tmp_path_factory.mktemp("bundle") / "pets"), log, runtime) as port:
         yield port
 
 
@@ -207,10 +225,9 @@ def test_what_nobody_expected_is_a_500_problem(pets_bundle, monkeypatch, records
     assert records[-1]["stack"].endswith("ArithmeticError") and records[-1]["severity"] == "ERROR"
 
 
-def start(bundle: Path) -> subprocess.CompletedProcess:
+def start(bundle: Path, runtime: str) -> subprocess.CompletedProcess:
     env = {**os.environ, "BUNDLE": str(bundle), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "functions_framework", "--source", "function/main.py",
-               "--target", "classify", "--port", "0"]  # fmt: skip
+    command = [*COMMANDS[runtime], "0"]
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
 
 
@@ -222,16 +239,16 @@ def start(bundle: Path) -> subprocess.CompletedProcess:
         (lambda folder: shutil.rmtree(folder), "manifest.json: found no file"),
     ],
 )
-def test_a_bad_bundle_stops_the_start_with_one_line(pets_bundle, harm, message):
+def test_a_bad_bundle_stops_the_start_with_one_line(pets_bundle, runtime, harm, message):
     harm(pets_bundle)
-    done = start(pets_bundle)
+    done = start(pets_bundle, runtime)
     lines = [line for line in done.stderr.splitlines() if not line.startswith("{")]
     assert done.returncode != 0 and len(lines) == 1, done.stderr
     assert lines[0].startswith("error: ") and message in lines[0]
 
 
-def test_the_shipped_model_answers_the_readmes_questions(shipped, tmp_path):
-    with server(shipped, tmp_path / "log") as port:
+def test_the_shipped_model_answers_the_readmes_questions(shipped, runtime, tmp_path):
+    with server(shipped, tmp_path / "log", runtime) as port:
         body = json.dumps({"texts": ["smoked paprika", "poop cake", "oat milk", "gelatin"]})
         content = ask(port, "POST", "/", body.encode(), {"Content-Type": "application/json"})[2]
     paprika, cake, milk, gelatin = json.loads(content)["results"]

@@ -1,0 +1,175 @@
+/**
+ * The Cloud Run function: entry point `classify` over functions-framework. Mirrors function/main.py.
+ *
+ *     functions-framework --source js_runtime/function.js --target classify
+ *
+ * The bundle is `BUNDLE` or the one that came along. It is loaded and warmed up before the server
+ * listens; a bad one ends the process with one line.
+ *
+ * @typedef {import('node:http').IncomingMessage} Request
+ * @typedef {import('node:http').ServerResponse} Response
+ * @typedef {{ status: number, headers: Record<string, string>, content: string }} Reply
+ */
+import { createHash } from 'node:crypto';
+import { http } from '@google-cloud/functions-framework';
+import { bodyOf } from './body.js';
+import { Problem } from './errors.js';
+import { load } from './node.js';
+import { describe } from './openapi.js';
+import { parse, scoresOf, textOf, textsOf } from './request.js';
+import { timed, timing } from './timing.js';
+
+const GET = ['GET', 'HEAD'];
+const POST = ['POST'];
+/** @type {Record<string, string[]>} */
+const ROUTES = {
+  '/': POST,
+  '/classify': [...GET, ...POST],
+  '/health': GET,
+  '/ready': GET,
+  '/openapi.json': GET,
+};
+const MAX_AGE = 86_400; // seconds an answer to a GET may be kept; its ETag changes with the model
+
+timing.sink = (record) => process.stderr.write(`${JSON.stringify(record)}\n`);
+
+/** The model, or the end of the process with one line that says what is wrong. */
+const model = await load(process.env.BUNDLE || undefined).catch((error) => {
+  process.stderr.write(`error: ${error.message}\n`);
+  process.exit(1);
+});
+
+http('classify', classify);
+
+/**
+ * Answer one request. Never throws: what nobody expected is a 500 problem document.
+ *
+ * @param {Request} asked
+ * @param {Response} response
+ */
+export async function classify(asked, response) {
+  /** @type {Record<string, unknown>} */
+  const log = {};
+  const [answer, duration] = await timed('request', () =>
+    route(asked, log).catch((error) => {
+      if (error instanceof Problem) return refused(error);
+      // To the log alone, a trace tells a stranger too much; and the error's type without its
+      // message, which may quote what a user typed.
+      log.stack = [...String(error?.stack).matchAll(/^ +at .*/gm), error?.name].join('\n');
+      return refused(new Problem(500, 'Something went wrong here; the request may be fine.'));
+    }));
+  timing.sink({
+    severity: answer.status >= 500 ? 'ERROR' : 'INFO',
+    message: `${asked.method} ${answer.status} in ${duration.toFixed(3)} ms`,
+    status: answer.status,
+    ...log,
+  });
+  const length = answer.status === 304 ? {} : { 'Content-Length': Buffer.byteLength(answer.content) };
+  response.writeHead(answer.status, { ...answer.headers, ...length });
+  response.end(answer.content);
+}
+
+/**
+ * The reply to a well-formed request; `log` gets what is worth a line. Throws Problem.
+ *
+ * @param {Request} asked
+ * @param {Record<string, unknown>} log
+ * @returns {Promise<Reply>}
+ */
+async function route(asked, log) {
+  const [path, query] = split(/** @type {string} */ (asked.url));
+  const method = /** @type {string} */ (asked.method);
+  const methods = Object.hasOwn(ROUTES, path) ? ROUTES[path] : undefined;
+  if (methods === undefined) {
+    const known = Object.keys(ROUTES).join(', ');
+    throw new Problem(404, `There is nothing here, expected one of ${known}.`);
+  }
+  if (!methods.includes(method)) {
+    const allowed = methods.join(', ');
+    throw new Problem(405, `Found ${method}, expected one of ${allowed}.`, [], { Allow: allowed });
+  }
+  if (path === '/health') return respond({ status: 'ok' });
+  // The model was warmed up before the server began to listen.
+  if (path === '/ready') return respond({ status: 'ready', model: model.id });
+  if (path === '/openapi.json') return respond(describe(model.contract, model.id));
+  if (GET.includes(method)) {
+    const scores = scoresOf(query, ['text', 'scores']);
+    return cached(asked, textOf(query), scores, log);
+  }
+  const scores = scoresOf(query, ['scores']);
+  return answered(textsOf(parse(await bodyOf(asked))), scores, log);
+}
+
+/**
+ * @param {string} url path and query
+ * @returns {[string, URLSearchParams]}
+ */
+function split(url) {
+  const [, path, query] = /** @type {RegExpExecArray} */ (/^([^?]*)\??(.*)$/s.exec(url));
+  return [path, new URLSearchParams(query)];
+}
+
+/**
+ * The answer to a GET, which a browser or CDN may keep; 304 where it has it already.
+ *
+ * @param {Request} asked
+ * @param {string} text
+ * @param {boolean} scores
+ * @param {Record<string, unknown>} log
+ * @returns {Promise<Reply>}
+ */
+async function cached(asked, text, scores, log) {
+  // The model file's hash, so that a retrained model of the same version is asked anew.
+  const known = `${model.id} ${model.fingerprint} ${scores} ${text}`;
+  const etag = createHash('sha256').update(known).digest('hex').slice(0, 32);
+  const answer = holds(asked.headers['if-none-match'], etag)
+    ? { status: 304, headers: {}, content: '' }
+    : await answered([text], scores, log);
+  Object.assign(answer.headers, { ETag: `"${etag}"`, 'Cache-Control': `public, max-age=${MAX_AGE}` });
+  return answer;
+}
+
+/**
+ * Whether an If-None-Match names `etag`; weakly too, for a proxy that compresses an answer weakens
+ * its ETag.
+ *
+ * @param {string | undefined} header
+ * @param {string} etag
+ */
+function holds(header = '', etag) {
+  return header.trim() === '*' || [...header.matchAll(/"([^"]*)"/g)].some(([, tag]) => tag === etag);
+}
+
+/**
+ * @param {string[]} texts
+ * @param {boolean} scores
+ * @param {Record<string, unknown>} log
+ * @returns {Promise<Reply>}
+ */
+async function answered(texts, scores, log) {
+  const [results, stages] = await model.answer(texts, scores);
+  log.texts = texts.length;
+  for (const [name, ms] of Object.entries(stages)) log[`${name}_ms`] = Number(ms.toFixed(3));
+  const answer = respond({ model: model.id, results });
+  answer.headers['Server-Timing'] = Object.entries(stages)
+    .map(([name, ms]) => `${name};dur=${ms.toFixed(3)}`)
+    .join(', ');
+  return answer;
+}
+
+/** @param {Problem} problem */
+function refused(problem) {
+  const answer = respond(undefined, problem.status, 'application/problem+json');
+  return { ...answer, content: problem.document(), headers: { ...answer.headers, ...problem.headers } };
+}
+
+/**
+ * @param {unknown} data
+ * @param {number} status
+ * @param {string} type
+ * @returns {Reply}
+ */
+function respond(data, status = 200, type = 'application/json') {
+  const headers = { 'Content-Type': type, 'X-Content-Type-Options': 'nosniff' };
+  return { status, headers, content: JSON.stringify(data) };
+}
