@@ -11,6 +11,7 @@ MODEL := 1.2.0
 # word embeddings of their own and without dropout (training/LOG.md).
 RECIPE := --layers 3 --word-rate 1e-3 --dropout 0 --epochs 5
 PY := .venv/bin/python
+NODE_MODULES := $(if $(shell command -v node),node_modules/.package-lock.json)
 export PYTHONPATH := .
 export TOKENIZERS_PARALLELISM := false
 
@@ -21,8 +22,16 @@ serve: .venv-serve/done ## the function on port 8080 (PORT=…, BUNDLE=…), ser
 	BUNDLE='$(BUNDLE)' .venv-serve/bin/functions-framework \
 	    --source function/main.py --target classify --port $(PORT)
 
-test: .venv/done ## lint and all tests
+serve-node: node_modules/.package-lock.json ## the same function in Node
+	BUNDLE='$(BUNDLE)' node_modules/.bin/functions-framework \
+	    --source js_runtime/function.js --target classify --port $(PORT)
+
+stage-node: node_modules/.package-lock.json ## the Node function as a folder to deploy: build/stage-node
+	node js_runtime/tools/stage.js build/stage-node '$(BUNDLE)'
+
+test: .venv/done $(NODE_MODULES) ## lint and all tests, those of JavaScript where node is
 	.venv/bin/ruff check .
+	$(if $(NODE_MODULES),npm run --silent types && npm run --silent test)
 	.venv/bin/pytest
 
 train: $(TRAIN)/bundle/manifest.json ## the measured model: training split alone, figures on the test split
@@ -53,10 +62,15 @@ $(TRAIN)/bundle/manifest.json: training/data/labelled.csv training/contract.json
 	.venv/bin/pip install -q -r requirements.txt
 	touch $@
 
+# Its install script would fetch CUDA, which nothing here uses.
+node_modules/.package-lock.json: package.json package-lock.json
+	ONNXRUNTIME_NODE_INSTALL_CUDA=skip npm ci --no-fund --no-audit
+	touch $@
+
 .venv-serve/done: function/requirements.txt
 	$(check_python)
 	$(PYTHON) -m venv --clear .venv-serve
 	.venv-serve/bin/pip install -q -r function/requirements.txt
 	touch $@
 
-.PHONY: help serve test train ship bench report venv
+.PHONY: help serve serve-node stage-node test train ship bench report venv

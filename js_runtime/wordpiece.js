@@ -238,12 +238,10 @@ export function load(content, where = 'vocab.txt') {
   const lines = text.replace(/\n$/, '').split('\n');
   /** @type {Map<string, number>} */
   const vocab = new Map();
-  for (const [n, piece] of lines.entries()) {
-    if (vocab.has(piece)) {
-      const first = /** @type {number} */ (vocab.get(piece)) + 1;
-      throw new VocabularyError(`${where}:${first}: found '${piece}' twice, expected it once`);
-    }
-    vocab.set(piece, n);
+  for (let n = 0; n < lines.length; n++) vocab.set(lines[n], n);
+  if (vocab.size !== lines.length) {
+    const n = lines.findIndex((piece, at) => vocab.get(piece) !== at);
+    throw new VocabularyError(`${where}:${n + 1}: found '${lines[n]}' twice, expected it once`);
   }
   try {
     return new WordPiece(vocab);

@@ -11,7 +11,6 @@ import pytest
 
 from tests.conftest import ROOT
 
-
 COMMANDS = {
     "python": [sys.executable, "-m", "function"],
     "node": ["node", "js_runtime/cli.js"],
@@ -44,7 +43,8 @@ def test_table(command, pets_bundle):
 
 
 def test_json_from_standard_input(command, pets_bundle):
-    done = run(command, "--bundle", str(pets_bundle), "--json", "dog", "-", given=b"grey caf\xe9\r\n\nzebra")
+    given = b"grey caf\xe9\r\n\nzebra"
+    done = run(command, "--bundle", str(pets_bundle), "--json", "dog", "-", given=given)
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [answer["text"] for answer in answers] == ["dog", "grey caf\ufffd", "zebra"]
     assert answers[0]["kinds"] == [{"label": "dog", "score": 0.982}]

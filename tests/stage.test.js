@@ -1,0 +1,107 @@
+/** What `make stage-node` deploys: small, lean, and as quick to start as an empty function. */
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { get } from 'node:http';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { after, before, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+
+const ROUNDS = 9;
+const folder = mkdtempSync(join(tmpdir(), 'stage-'));
+const staged = join(folder, 'staged');
+const empty = join(folder, 'empty.mjs');
+let said;
+
+before(() => {
+  said = execFileSync('node', ['js_runtime/tools/stage.js', staged], { encoding: 'utf8' });
+  writeFileSync(empty, "export const classify = (asked, response) => response.send('{}');\n");
+});
+after(() => rmSync(folder, { recursive: true }));
+
+/** What `work` makes of a started server's first answer, the ms from spawn to it, and its process. */
+async function start(command, work) {
+  const port = await freePort();
+  const began = performance.now();
+  const child = spawn('node', command, { env: { ...process.env, PORT: port }, stdio: 'ignore' });
+  try {
+    while (!await listens(port)) {
+      assert.ok(child.exitCode === null && performance.now() - began < 30_000, 'it did not start');
+      await setTimeout(3);
+    }
+    const answer = await ask(port, '/classify?text=smoked+paprika');
+    return await work(answer, performance.now() - began, child.pid);
+  } finally {
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  }
+}
+
+/** Whether somebody listens there; lighter than a request, which would slow down what it measures. */
+function listens(port) {
+  return new Promise((done) => {
+    const socket = connect(port, 'localhost', () => { socket.destroy(); done(true); });
+    socket.on('error', () => done(false));
+  });
+}
+
+function ask(port, path) {
+  return new Promise((done, fail) => {
+    get({ port, path }, async (answer) => done(JSON.parse((await answer.toArray()).join(''))))
+      .on('error', fail);
+  });
+}
+
+async function freePort() {
+  const server = createServer().listen(0);
+  await once(server, 'listening');
+  const { port } = server.address();
+  await new Promise((done) => { server.close(done); });
+  return port;
+}
+
+const entry = () => [join(staged, 'index.mjs')];
+const framework = ['node_modules/@google-cloud/functions-framework/build/src/main.js',
+  '--target', 'classify', '--source', empty];
+
+test('the folder is at most 60 MB and runs where nothing else is', async () => {
+  assert.ok(Number(/: ([\d.]+) MB/.exec(said)[1]) <= 60, said);
+  const moved = join(folder, 'moved');
+  cpSync(staged, moved, { recursive: true });
+  const [ours] = await start([join(moved, 'index.mjs')], (answer) => answer.results);
+  assert.equal(ours.source.label, 'plant');
+});
+
+test('a folder over its limit is refused', () => {
+  const bundle = join(folder, 'large');
+  cpSync('bundle', bundle, { recursive: true });
+  writeFileSync(join(bundle, 'more'), Buffer.alloc(20e6));
+  assert.throws(
+    () => execFileSync('node', ['js_runtime/tools/stage.js', join(folder, 'x'), resolve(bundle)], { stdio: 'pipe' }),
+    /found 7\d\.\d MB, expected at most 60 MB/,
+  );
+});
+
+test('resident memory is at most 130 MB', async () => {
+  const kilobytes = await start(entry(), (_, __, pid) =>
+    Number(/VmHWM:\s*(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]));
+  assert.ok(kilobytes <= 130_000, `${kilobytes} kB`);
+});
+
+test('a cold start takes at most 1.25 times that of an empty function', async (t) => {
+  const times = { ours: [], empty: [] };
+  for (let n = 0; n < ROUNDS; n++) { // interleaved, so that what else the machine does hits both
+    await start(framework, (_, ms) => times.empty.push(ms));
+    await start(entry(), (answer, ms) => {
+      assert.equal(answer.results[0].source.label, 'plant');
+      times.ours.push(ms);
+    });
+  }
+  // The quickest: what else the machine does only ever adds.
+  const [ours, bare] = [Math.min(...times.ours), Math.min(...times.empty)];
+  t.diagnostic(`${ours.toFixed(0)} ms, empty function ${bare.toFixed(0)} ms`);
+  assert.ok(ours <= 1.25 * bare, `${ours.toFixed(0)} ms, empty function ${bare.toFixed(0)} ms`);
+});
