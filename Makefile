@@ -26,6 +26,13 @@ serve-node: node_modules/.package-lock.json ## the same function in Node
 	BUNDLE='$(BUNDLE)' node_modules/.bin/functions-framework \
 	    --source js_runtime/function.js --target classify --port $(PORT)
 
+playground: build/playground/assets.json .venv-serve/done ## the page to try the model on, at port 8080
+	PLAYGROUND=1 $(MAKE) serve
+
+build/playground/assets.json: node_modules/.package-lock.json $(wildcard js_runtime/*.js js_runtime/*/*) \
+    $(BUNDLE)/manifest.json
+	node js_runtime/tools/playground.js build/playground '$(BUNDLE)'
+
 stage-node: node_modules/.package-lock.json ## the Node function as a folder to deploy: build/stage-node
 	node js_runtime/tools/stage.js build/stage-node '$(BUNDLE)'
 
@@ -73,4 +80,4 @@ node_modules/.package-lock.json: package.json package-lock.json
 	.venv-serve/bin/pip install -q -r function/requirements.txt
 	touch $@
 
-.PHONY: help serve serve-node stage-node test train ship bench report venv
+.PHONY: help serve serve-node stage-node playground test train ship bench report venv

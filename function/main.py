@@ -3,7 +3,8 @@
     functions-framework --source function/main.py --target classify
 
 The bundle is `BUNDLE` or the folder `bundle/` beside this one. It is loaded and warmed up before
-the server listens; a bad one ends the process with one line.
+the server listens; a bad one ends the process with one line. With `PLAYGROUND=1` the page that
+`make playground` builds is served at `/`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import functions_framework
 
 import timing
 from function import model as models
-from function import openapi, request
+from function import openapi, playground, request
 from function.contract import ContractError
 from function.errors import Problem, named
 from function.wordpiece import VocabularyError
@@ -36,11 +37,12 @@ ROUTES = {
     "/openapi.json": GET,
 }
 MAX_AGE = 86_400  # seconds an answer to a GET may be kept; its ETag changes with the model
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def start() -> models.Model:
     """The model, or the end of the process with one line that says what is wrong."""
-    folder = os.environ.get("BUNDLE") or Path(__file__).resolve().parent.parent / "bundle"
+    folder = os.environ.get("BUNDLE") or ROOT / "bundle"
     try:
         return models.load(folder)
     except (models.BundleError, ContractError, VocabularyError, OSError) as error:
@@ -48,6 +50,9 @@ def start() -> models.Model:
 
 
 MODEL = start()
+PAGES = (
+    playground.files(ROOT / "build" / "playground") if os.environ.get("PLAYGROUND") == "1" else {}
+)
 
 
 @functions_framework.http
@@ -81,6 +86,8 @@ def classify(asked: flask.Request) -> flask.Response:
 
 def route(asked: flask.Request, log: dict) -> flask.Response:
     """The response to a well-formed request; `log` gets what is worth a line. Raises Problem."""
+    if asked.method in GET and asked.path in PAGES:
+        return playground.serve(PAGES[asked.path])
     methods = ROUTES.get(asked.path)
     if methods is None:
         raise Problem(404, f"There is nothing here, expected one of {', '.join(ROUTES)}.")

@@ -4,11 +4,12 @@
  *     functions-framework --source js_runtime/function.js --target classify
  *
  * The bundle is `BUNDLE` or the one that came along. It is loaded and warmed up before the server
- * listens; a bad one ends the process with one line.
+ * listens; a bad one ends the process with one line. With `PLAYGROUND=1` the page that
+ * `make playground` builds is served at `/`.
  *
  * @typedef {import('node:http').IncomingMessage} Request
  * @typedef {import('node:http').ServerResponse} Response
- * @typedef {{ status: number, headers: Record<string, string>, content: string }} Reply
+ * @typedef {{ status: number, headers: Record<string, string>, content: string | Uint8Array }} Reply
  */
 import { createHash } from 'node:crypto';
 import { http } from '@google-cloud/functions-framework';
@@ -16,6 +17,7 @@ import { bodyOf } from './body.js';
 import { Problem } from './errors.js';
 import { load } from './node.js';
 import { describe } from './openapi.js';
+import { files, serve } from './playground.js';
 import { parse, scoresOf, textOf, textsOf } from './request.js';
 import { timed, timing } from './timing.js';
 
@@ -38,6 +40,8 @@ const model = await load(process.env.BUNDLE || undefined).catch((error) => {
   process.stderr.write(`error: ${error.message}\n`);
   process.exit(1);
 });
+
+const pages = process.env.PLAYGROUND === '1' ? files() : new Map();
 
 http('classify', classify);
 
@@ -79,6 +83,7 @@ export async function classify(asked, response) {
 async function route(asked, log) {
   const [path, query] = split(/** @type {string} */ (asked.url));
   const method = /** @type {string} */ (asked.method);
+  if (GET.includes(method) && pages.has(path)) return serve(pages.get(path));
   const methods = Object.hasOwn(ROUTES, path) ? ROUTES[path] : undefined;
   if (methods === undefined) {
     const known = Object.keys(ROUTES).join(', ');

@@ -8,6 +8,7 @@ const OUTSIDE = {
   'cli.js': ['node:'],
   'body.js': ['node:'],
   'function.js': ['node:', '@google-cloud/functions-framework'],
+  'playground.js': ['node:'],
   'web.js': ['onnxruntime-web/wasm'],
 };
 const REACHES = /\b(fetch|XMLHttpRequest|WebSocket|process|Buffer|require|caches|indexedDB|localStorage)\b\s*[.(]/;

@@ -1,0 +1,57 @@
+/**
+ * The playground's files, served at `/` when PLAYGROUND=1. Mirrors function/playground.py.
+ *
+ * The paths are fixed as the server starts, so that none can point outside the folder.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { extname, join, relative, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** Beside this file where it was staged, else where `make playground` builds it. */
+const FOLDERS = ['./playground/', '../build/playground/']
+  .map((path) => fileURLToPath(new URL(path, import.meta.url)));
+
+/** @type {Record<string, string>} */
+const TYPES = {
+  '.html': 'text/html; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.json': 'application/json',
+  '.txt': 'text/plain; charset=utf-8',
+  '.wasm': 'application/wasm',
+  '.onnx': 'application/octet-stream',
+};
+const HEADERS = {
+  'Cache-Control': 'no-cache',
+  'X-Content-Type-Options': 'nosniff',
+  // Nothing from elsewhere; onnxruntime compiles WebAssembly; the bars set their own width.
+  'Content-Security-Policy': "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src data:",
+  'Service-Worker-Allowed': '/',
+};
+
+/**
+ * The file of each path, none where no playground was built.
+ *
+ * @returns {Map<string, string>}
+ */
+export function files() {
+  /** @type {Map<string, string>} */
+  const found = new Map();
+  const folder = FOLDERS.find((one) => existsSync(join(one, 'assets.json')));
+  if (!folder) return found;
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    const file = join(entry.path, entry.name);
+    const path = relative(folder, file).split(sep).join('/');
+    if (entry.isFile()) found.set(path === 'index.html' ? '/' : `/playground/${path}`, file);
+  }
+  return found;
+}
+
+/**
+ * @param {string} file
+ * @returns {import('./function.js').Reply}
+ */
+export function serve(file) {
+  const type = TYPES[extname(file)] ?? 'application/octet-stream';
+  return { status: 200, headers: { 'Content-Type': type, ...HEADERS }, content: readFileSync(file) };
+}

@@ -1,0 +1,104 @@
+/**
+ * The bundle in the browser: files over the network or from the Cache API, onnxruntime-web on one
+ * thread of WebAssembly. Meant for a Web Worker, so that a page never waits.
+ *
+ * @typedef {import('./model.js').Model} Model
+ * @typedef {import('./model.js').Entry} Entry
+ */
+import { env, InferenceSession, Tensor } from 'onnxruntime-web/wasm';
+import * as models from './model.js';
+
+const CACHE = 'whippedup-classify';
+
+/**
+ * The bundle at `address`, which ends in a slash, warmed up by one inference. Only what it needs is
+ * fetched, once: files are kept by the manifest's hashes, and only those that have them.
+ *
+ * Throws BundleError, ContractError or VocabularyError where something is wrong with it.
+ *
+ * @param {string} address
+ * @param {{ address: string } & Entry} wasm onnxruntime's `ort-wasm-simd-threaded.wasm`, on the
+ *   page's own origin: a model that runs offline can wait for nobody's CDN
+ * @returns {Promise<Model>}
+ */
+export async function load(address, wasm) {
+  if (!globalThis.caches || !globalThis.crypto?.subtle) {
+    throw new models.BundleError('found no Cache API, expected a page over https or from localhost');
+  }
+  const cache = await caches.open(CACHE);
+  // Beside the bundle's own files; whether it came is asked where it is needed.
+  const binary = kept(cache, wasm.address, wasm);
+  binary.catch(() => {});
+  return models.load(address, {
+    paths: models.NEEDED,
+    read: (path, expected) =>
+      expected ? kept(cache, address + path, expected) : latest(cache, address + path),
+    async open(model) {
+      const { content, sha256 } = await binary;
+      if (sha256 !== wasm.sha256) {
+        throw new Error(`${wasm.address}: found sha256 ${sha256}, expected ${wasm.sha256}`);
+      }
+      env.wasm.numThreads = 1; // more would need cross-origin isolation
+      env.wasm.wasmBinary = /** @type {ArrayBuffer} */ (content.buffer);
+      const session = await InferenceSession.create(model, {
+        executionProviders: ['wasm'],
+        graphOptimizationLevel: 'disabled', // export did it already
+        logSeverityLevel: 3,
+      });
+      return models.wrap(session, Tensor);
+    },
+  });
+}
+
+/**
+ * A file whose hash is known: from the cache, where only what was checked ever came in, else from
+ * the network. Older versions of it are forgotten.
+ *
+ * @param {Cache} cache
+ * @param {string} address
+ * @param {Entry} expected
+ */
+async function kept(cache, address, expected) {
+  const key = `${address}?sha256=${expected.sha256}`;
+  const known = await cache.match(key);
+  if (known) return { content: new Uint8Array(await known.arrayBuffer()), sha256: expected.sha256 };
+  const found = await fetched(address);
+  if (found.sha256 === expected.sha256) {
+    await cache.delete(address, { ignoreSearch: true });
+    await cache.put(key, new Response(/** @type {BodyInit} */ (found.content)));
+  }
+  return found;
+}
+
+/**
+ * A file that may have changed: from the network, and without one as it was last.
+ *
+ * @param {Cache} cache
+ * @param {string} address
+ */
+async function latest(cache, address) {
+  try {
+    const found = await fetched(address);
+    await cache.put(address, new Response(/** @type {BodyInit} */ (found.content)));
+    return found;
+  } catch (error) {
+    const known = await cache.match(address);
+    if (!known) throw error;
+    const content = new Uint8Array(await known.arrayBuffer());
+    return { content, sha256: await hash(content) };
+  }
+}
+
+/** @param {string} address */
+async function fetched(address) {
+  const answer = await fetch(address, { cache: 'no-cache' });
+  if (!answer.ok) throw new Error(`status ${answer.status}`);
+  const content = new Uint8Array(await answer.arrayBuffer());
+  return { content, sha256: await hash(content) };
+}
+
+/** @param {Uint8Array} content */
+async function hash(content) {
+  const digest = await crypto.subtle.digest('SHA-256', /** @type {BufferSource} */ (content));
+  return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+}
