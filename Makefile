@@ -36,7 +36,7 @@ build/playground/assets.json: node_modules/.package-lock.json $(wildcard js_runt
 stage-node: node_modules/.package-lock.json ## the Node function as a folder to deploy: build/stage-node
 	node js_runtime/tools/stage.js build/stage-node '$(BUNDLE)'
 
-test: .venv/done $(NODE_MODULES) ## lint and all tests, those of JavaScript where node is
+test: .venv/done $(if $(NODE_MODULES),build/playground/assets.json) ## lint and all tests, those of JavaScript where node is
 	.venv/bin/ruff check .
 	$(if $(NODE_MODULES),npm run --silent types && npm run --silent test)
 	.venv/bin/pytest

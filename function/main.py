@@ -87,7 +87,8 @@ def classify(asked: flask.Request) -> flask.Response:
 def route(asked: flask.Request, log: dict) -> flask.Response:
     """The response to a well-formed request; `log` gets what is worth a line. Raises Problem."""
     if asked.method in GET and asked.path in PAGES:
-        return playground.serve(PAGES[asked.path])
+        content, headers = playground.read(PAGES[asked.path])
+        return flask.Response(content, headers=headers)
     methods = ROUTES.get(asked.path)
     if methods is None:
         raise Problem(404, f"There is nothing here, expected one of {', '.join(ROUTES)}.")

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import flask
-
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -37,8 +35,7 @@ def files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def serve(file: Path) -> flask.Response:
+def read(file: Path) -> tuple[bytes, dict[str, str]]:
+    """A file's content and the headers to send it with."""
     kind = TYPES.get(file.suffix, "application/octet-stream")
-    answer = flask.Response(file.read_bytes(), content_type=kind)
-    answer.headers.update(HEADERS)
-    return answer
+    return file.read_bytes(), {"Content-Type": kind, **HEADERS}

@@ -17,7 +17,7 @@ import { bodyOf } from './body.js';
 import { Problem } from './errors.js';
 import { load } from './node.js';
 import { describe } from './openapi.js';
-import { files, serve } from './playground.js';
+import { files, read } from './playground.js';
 import { parse, scoresOf, textOf, textsOf } from './request.js';
 import { timed, timing } from './timing.js';
 
@@ -83,7 +83,7 @@ export async function classify(asked, response) {
 async function route(asked, log) {
   const [path, query] = split(/** @type {string} */ (asked.url));
   const method = /** @type {string} */ (asked.method);
-  if (GET.includes(method) && pages.has(path)) return serve(pages.get(path));
+  if (GET.includes(method) && pages.has(path)) return { status: 200, ...read(pages.get(path)) };
   const methods = Object.hasOwn(ROUTES, path) ? ROUTES[path] : undefined;
   if (methods === undefined) {
     const known = Object.keys(ROUTES).join(', ');

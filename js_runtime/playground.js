@@ -48,10 +48,12 @@ export function files() {
 }
 
 /**
+ * A file's content and the headers to send it with.
+ *
  * @param {string} file
- * @returns {import('./function.js').Reply}
+ * @returns {{ content: Uint8Array, headers: Record<string, string> }}
  */
-export function serve(file) {
+export function read(file) {
   const type = TYPES[extname(file)] ?? 'application/octet-stream';
-  return { status: 200, headers: { 'Content-Type': type, ...HEADERS }, content: readFileSync(file) };
+  return { content: readFileSync(file), headers: { 'Content-Type': type, ...HEADERS } };
 }

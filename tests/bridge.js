@@ -1,5 +1,5 @@
 /**
- * The JavaScript core for tests/test_javascript.py: JSON lines in, a JSON line out for each.
+ * The JavaScript runtime for tests/test_javascript.py: JSON lines in, a JSON line out for each.
  *
  *     node tests/bridge.js vocab.txt
  */
@@ -7,10 +7,26 @@ import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { parse } from '../js_runtime/contract.js';
 import { decode, probabilities, round } from '../js_runtime/decode.js';
+import { Model, wrap } from '../js_runtime/model.js';
 import { describe } from '../js_runtime/openapi.js';
 import { load } from '../js_runtime/wordpiece.js';
 
 const wordpiece = load(await readFile(process.argv[2]));
+
+/** The shipped model, by runtime; onnxruntime-web's WebAssembly is the browser's own. */
+const MODELS = {
+  node: async () => (await import('../js_runtime/node.js')).load(),
+  async wasm() {
+    const { env, InferenceSession, Tensor } = await import('onnxruntime-web/wasm');
+    env.wasm.numThreads = 1;
+    const wasm = await readFile('node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm');
+    env.wasm.wasmBinary = wasm.buffer;
+    const graph = await readFile('bundle/onnx/model_quantized.onnx');
+    const session = await InferenceSession.create(graph, { graphOptimizationLevel: 'disabled' });
+    const { contract, wordpiece: pieces } = await MODELS.node();
+    return new Model(contract, pieces, wrap(session, Tensor));
+  },
+};
 
 /** What can be asked, by name. */
 const ANSWERS = {
@@ -29,6 +45,11 @@ const ANSWERS = {
     return [[...found], decode(found, made, true)];
   },
   round: (numbers) => numbers.map(round),
+  probabilities: async (runtime, texts) => {
+    const model = await MODELS[runtime]();
+    const found = await model.infer(texts.map((text) => model.wordpiece.encode(text, model.contract)));
+    return found.map((p) => [...p]);
+  },
   describe: (contract, vocab, id) => describe(parsed(contract, vocab), id),
 };
 
@@ -38,5 +59,5 @@ function parsed(data, vocab = wordpiece.vocab) {
 
 for await (const line of createInterface({ input: process.stdin })) {
   const [name, ...given] = JSON.parse(line);
-  process.stdout.write(`${JSON.stringify(ANSWERS[name](...given))}\n`);
+  process.stdout.write(`${JSON.stringify(await ANSWERS[name](...given))}\n`);
 }

@@ -247,6 +247,29 @@ def test_a_bad_bundle_stops_the_start_with_one_line(pets_bundle, runtime, harm, 
     assert lines[0].startswith("error: ") and message in lines[0]
 
 
+def test_the_playground_is_served_where_it_is_wanted(runtime, pets_bundle, tmp_path, monkeypatch):
+    built = ROOT / "build" / "playground"
+    if not (built / "assets.json").exists():
+        pytest.skip("needs make playground")
+    monkeypatch.setenv("PLAYGROUND", "1")
+    with server(pets_bundle, tmp_path / "log", runtime) as port:
+        for path, file, kind in (
+            ("/", "index.html", "text/html; charset=utf-8"),
+            ("/playground/worker.js", "worker.js", "text/javascript; charset=utf-8"),
+            ("/playground/ort-wasm-simd-threaded.wasm", None, "application/wasm"),
+            ("/playground/bundle/manifest.json", "bundle/manifest.json", "application/json"),
+        ):
+            status, headers, content = ask(port, "GET", path)
+            assert (status, headers["Content-Type"]) == (200, kind)
+            assert "default-src 'self'" in headers["Content-Security-Policy"]
+            assert file is None or content == (built / file).read_bytes()
+        assert ask(port, "HEAD", "/")[::2] == (200, b"")
+        for path in ("/playground/../function.js", "/playground/%2e%2e/main.py", "/index.html"):
+            assert ask(port, "GET", path)[0] == 404
+        assert ask(port, "DELETE", "/")[0] == 405
+        assert ask(port, "GET", "/classify?text=cat")[0] == 200
+
+
 def test_the_shipped_model_answers_the_readmes_questions(shipped, runtime, tmp_path):
     with server(shipped, tmp_path / "log", runtime) as port:
         body = json.dumps({"texts": ["smoked paprika", "poop cake", "oat milk", "gelatin"]})
