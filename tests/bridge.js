@@ -13,6 +13,15 @@ import { load } from '../js_runtime/wordpiece.js';
 
 const wordpiece = load(await readFile(process.argv[2]));
 
+/** The best other tokenizer on npm, for benchmarks/tokenizers.py to compare with. */
+async function library() {
+  const { Tokenizer } = await import('@huggingface/tokenizers');
+  const read = async (name) => JSON.parse(await readFile(`bundle/${name}.json`, 'utf8'));
+  return new Tokenizer(await read('tokenizer'), await read('tokenizer_config'));
+}
+
+let other;
+
 /** The shipped model, by runtime; onnxruntime-web's WebAssembly is the browser's own. */
 const MODELS = {
   node: async () => (await import('../js_runtime/node.js')).load(),
@@ -31,6 +40,10 @@ const MODELS = {
 /** What can be asked, by name. */
 const ANSWERS = {
   pieces: (texts) => texts.map((text) => wordpiece.pieces(text)),
+  library: async (texts) => {
+    const tokenizer = await (other ??= library());
+    return texts.map((text) => tokenizer.encode(text, { add_special_tokens: false }).ids);
+  },
   encode: (texts, contract) => texts.map((text) => wordpiece.encode(text, parsed(contract))),
   contract: (data, vocab) => {
     try {
