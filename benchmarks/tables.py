@@ -13,6 +13,7 @@ from training.metrics import headline
 
 README = Path("README.md")
 LATENCY = Path("benchmarks/results/latency.json")
+TOKENIZERS = Path("benchmarks/results/tokenizers.json")
 MANIFEST = Path("bundle/manifest.json")
 
 
@@ -21,6 +22,16 @@ def latency() -> str:
     rows += [
         f"| {r['name']} | {r['p50_ms']:.3f} | {r['p95_ms']:.3f} | {r['times_faster']:.0f} |"
         for r in json.loads(LATENCY.read_text())["results"]
+    ]
+    return "\n".join(rows)
+
+
+def tokenizers() -> str:
+    measured = json.loads(TOKENIZERS.read_text())
+    rows = ["| tokenizer in JavaScript | code points that differ from the reference |", "|---|---|"]
+    rows += [
+        f"| {result['name']} | {result['code_points']:,} of {measured['code_points']:,} |"
+        for result in measured["results"]
     ]
     return "\n".join(rows)
 
@@ -53,7 +64,7 @@ def slices() -> str:
 
 def fresh(text: str) -> str:
     """`text` with every generated part made anew, between `<!-- name -->` and `<!-- /name -->`."""
-    for part in (accuracy, slices, latency):
+    for part in (accuracy, slices, latency, tokenizers):
         head, tail = f"<!-- {part.__name__} -->", f"<!-- /{part.__name__} -->"
         before, _, rest = text.partition(head)
         _, _, after = rest.partition(tail)

@@ -101,7 +101,7 @@ test('a phrase typed is answered by wasm, then by the function with the same lab
     assert.deepEqual(pieces.slice(-4), [['>', 'control'], ['+', 'control'], ['|', 'control'], ['[SEP]', 'special']]);
     assert.deepEqual(errors, []);
     if (process.env.SCREENSHOT) {
-      await page.setViewport({ width: 760, height: 980, deviceScaleFactor: 2 });
+      await page.setViewport({ width: 720, height: 940 });
       await type(page, 'smoked paprika');
       await shown(page, 'browser', 'smoked paprika');
       await page.screenshot({ path: process.env.SCREENSHOT });
