@@ -38,7 +38,7 @@ stage-node: node_modules/.package-lock.json ## the Node function as a folder to 
 
 test: .venv/done $(if $(NODE_MODULES),build/playground/assets.json) ## lint and all tests, those of JavaScript where node is
 	.venv/bin/ruff check .
-	$(if $(NODE_MODULES),npm run --silent types && npm run --silent test)
+	$(if $(NODE_MODULES),$(chromium) && npm run --silent types && npm run --silent test)
 	.venv/bin/pytest
 
 train: $(TRAIN)/bundle/manifest.json ## the measured model: training split alone, figures on the test split
@@ -55,6 +55,12 @@ report: .venv/done ## what the measured model's figures are worth, as a page in 
 	$(PY) -m benchmarks.report --run $(TRAIN) --out build/report
 
 venv: .venv/done ## everything that training, export and tests need
+
+# The page's tests skip themselves without it.
+chromium = { command -v chromium >/dev/null \
+    || { [ $$(id -u) = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
+         && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+    || echo 'found no chromium and no right to install it: the page is not tested'; }
 
 check_python = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
     "error: found Python " + sys.version.split()[0] + ", expected 3.11 or newer (make PYTHON=...)")'
