@@ -43,6 +43,17 @@ const tablesApart = {
   },
 };
 
+/** A large table as a string: V8 parses JSON faster than the same as code. */
+const tablesParsed = {
+  name: 'tables-parsed',
+  setup(given) {
+    given.onLoad({ filter: /mime-db.db\.json$/ }, async ({ path }) => {
+      const text = JSON.stringify(JSON.parse(await readFile(path, 'utf8')));
+      return { contents: `module.exports = JSON.parse(${JSON.stringify(text)});` };
+    });
+  },
+};
+
 // The framework's own start, beside what the function imports of it, so that both share a registry.
 const framework = dirname(require.resolve('@google-cloud/functions-framework'));
 await build({
@@ -67,7 +78,7 @@ process.env.FUNCTION_SOURCE ??= new URL(import.meta.url).pathname;`,
   define: { 'process.platform': '"linux"', 'process.arch': '"x64"' },
   loader: { '.node': 'copy' },
   assetNames: '[name]',
-  plugins: [lazyBuiltins, tablesApart],
+  plugins: [lazyBuiltins, tablesApart, tablesParsed],
   logLevel: 'error',
 });
 const binaries = join(packageOf('onnxruntime-node'), 'bin/napi-v6/linux/x64');
