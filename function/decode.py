@@ -28,7 +28,9 @@ def probabilities(logits, contract: Contract) -> list[float]:
 def softmax(logits: Sequence[float], temperature: float) -> list[float]:
     largest = max(logits)
     powers = [exp((x - largest) / temperature) for x in logits]
-    total = sum(powers)
+    total = 0.0
+    for power in powers:  # `sum` compensates from Python 3.12 on, and would end a hair elsewhere
+        total += power
     return [power / total for power in powers]
 
 
