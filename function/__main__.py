@@ -27,7 +27,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
-    timing.sink = lambda record: None  # a person reads this, or a pipe: no log lines between
+    timing.sink = None  # a person reads this, or a pipe: no log lines between
     try:
         model = models.load(options.bundle)
         for batch in batches(read(options.texts), 256):

@@ -39,6 +39,14 @@ def records(monkeypatch) -> list[dict]:
     return found
 
 
+@pytest.fixture
+def clock(monkeypatch) -> list[int]:
+    """A clock for `timing` that stands still; add to its one item to let ns pass."""
+    now = [0]
+    monkeypatch.setattr(timing, "clock", lambda: now[0])
+    return now
+
+
 @pytest.fixture(scope="session")
 def shipped() -> Path:
     return ROOT / "bundle"

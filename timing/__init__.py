@@ -1,73 +1,143 @@
-"""How long each stage took: `@timed`, `@timed("name")`, `with timed("name"):`; a JSON line each.
+"""How long each stage took: `@timed` and `with timed("name"):`, each call a record for `sink`.
 
-Stdlib only and light to import, because it runs before everything else. The lines follow Cloud
-Logging's structured form; no argument of a timed function is ever logged.
+    @timed                                  under the function's own name
+    @timed("load")                          under the one given
+    @timed(desc="load", append_name=True)   as "load - Model.load"; `append_template` joins them
+    with timed("encode") as span:           then `span.duration_ms`
+
+The shapes are those of juancavallotti/py-profile. Functions, methods, coroutines and generators are
+timed alike; a generator's time is what passes in its own turns, not in its consumer's. Spans nest:
+the one around, in the same thread or task, is the `parent` (a new thread starts without).
+
+A record is a dict, with `parent`, `labels` and `error` only where there is one:
+
+    {"severity": "INFO" or "ERROR", "span": name, "duration_ms": float, "parent": name,
+     "labels": {str: str}, "error": type of the exception}
+
+No argument, result or exception message is ever in it: they may quote what a user typed. Stdlib
+only and light to import, because it runs before everything else; what is heavier lies in modules
+of its own (log, headers, startup, recorder, report).
 """
 
 from __future__ import annotations
 
 import functools
-import inspect
-import json
-import sys
 from collections.abc import Callable
+from contextvars import ContextVar
 from time import perf_counter_ns
+
+# As in `inspect`, whose import would cost more than all of this.
+CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR = 0x20, 0x80, 0x200
 
 
 def write(record: dict) -> None:
-    """The default sink: one JSON object a line on standard error."""
-    sys.stderr.write(json.dumps(record) + "\n")
+    """The default sink: one line on standard error."""
+    from timing import log  # json comes along only once something is written
+
+    log.write(record)
 
 
 # Replaceable, for tests and for other sinks: what reads the time in ns, and what takes a record.
+# Without a sink nothing is recorded: a decorated function runs bare, a block knows its time still.
 clock: Callable[[], int] = perf_counter_ns
-sink: Callable[[dict], None] = write
+sink: Callable[[dict], None] | None = write
+
+current: ContextVar[Span | None] = ContextVar("span", default=None)
+
+
+def emit(record: dict) -> None:
+    """Hand a record to the sink, if there is one."""
+    to = sink
+    if to is not None:
+        to(record)
 
 
 class Span:
-    """One measured stretch of time. `duration_ms` is None until it ends."""
+    """One measured stretch of time. `duration_ms` is None until it ends; `labels`, few and short,
+    may be set until then."""
+
+    __slots__ = ("_began", "duration_ms", "labels", "name", "parent")
 
     def __init__(self, name: str):
         self.name = name
         self.duration_ms: float | None = None
+        self.labels: dict[str, str] | None = None
 
     def __enter__(self) -> Span:
+        self.parent = current.get()
+        current.set(self)
         self._began = clock()
         return self
 
     def __exit__(self, kind, error, trace) -> None:
         self.duration_ms = (clock() - self._began) / 1e6
+        # Not `reset`, which raises where a generator that holds a span ends in another context.
+        current.set(self.parent)
+        self.end(kind)
+
+    def end(self, kind: type[BaseException] | None) -> None:
+        """Hand the record to the sink; `kind` is the exception that ended the span."""
+        if sink is None:
+            return
+        failed = kind is not None and kind is not GeneratorExit  # that is no more than `break`
         record = {
-            "severity": "INFO" if kind is None else "ERROR",
-            "message": f"{self.name} {self.duration_ms:.3f} ms",
+            "severity": "ERROR" if failed else "INFO",
             "span": self.name,
-            "duration_ms": round(self.duration_ms, 6),
+            "duration_ms": self.duration_ms,
         }
-        if kind is not None:  # the type alone: a message may quote what a user typed
+        if self.parent is not None:
+            record["parent"] = self.parent.name
+        if self.labels:
+            record["labels"] = self.labels
+        if failed:
             record["error"] = kind.__name__
-        sink(record)
+        emit(record)
 
     def __call__(self, function: Callable) -> Callable:
         """Decorate: every call is a span of its own, so recursion and threads do not mix."""
         name = self.name
-        if inspect.iscoroutinefunction(function):
+        flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+        if flags & (CO_GENERATOR | CO_ASYNC_GENERATOR):
+            from timing import generators
+
+            return generators.wrap(name, function, bool(flags & CO_ASYNC_GENERATOR))
+        if flags & CO_COROUTINE:
 
             @functools.wraps(function)
             async def wrapper(*args, **kwargs):
+                if sink is None:
+                    return await function(*args, **kwargs)
                 with Span(name):
                     return await function(*args, **kwargs)
         else:
 
             @functools.wraps(function)
             def wrapper(*args, **kwargs):
+                if sink is None:
+                    return function(*args, **kwargs)
                 with Span(name):
                     return function(*args, **kwargs)
 
         return wrapper
 
 
-def timed(what: Callable | str):
-    """Time a function under its own name (`@timed`) or a block or function under the one given."""
-    if callable(what):
-        return Span(what.__qualname__)(what)
-    return Span(what)
+def timed(
+    what: Callable | str | None = None,
+    *,
+    desc: str | None = None,
+    append_name: bool = False,
+    append_template: str = "{} - {}",
+):
+    """Time a function under its own name or `desc`, or a block or function under the name given.
+
+    `append_name` puts the function's own name behind `desc`, joined by `append_template`.
+    """
+    if isinstance(what, str):
+        return Span(what)
+
+    def decorate(function: Callable) -> Callable:
+        own = getattr(function, "__qualname__", type(function).__name__)
+        name = append_template.format(desc, own) if desc and append_name else desc or own
+        return Span(name)(function)
+
+    return decorate if what is None else decorate(what)
