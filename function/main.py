@@ -22,11 +22,13 @@ import flask
 import functions_framework
 
 import timing
+import timing.startup  # first of ours: what came before it was the framework
 from function import model as models
 from function import openapi, playground, request
 from function.contract import ContractError
 from function.errors import Problem, named
 from function.wordpiece import VocabularyError
+from timing import headers
 
 GET, POST = ("GET", "HEAD"), ("POST",)
 ROUTES = {
@@ -59,8 +61,8 @@ PAGES = (
 def classify(asked: flask.Request) -> flask.Response:
     """Answer one request. Never raises: what nobody expected is a 500 problem document."""
     log: dict = {}
-    span = timing.Span("request")
-    with span:
+    headers.receive(asked.headers)
+    with timing.startup.invocation("request") as span:
         try:
             answer = route(asked, log)
         except Problem as problem:
@@ -75,7 +77,7 @@ def classify(asked: flask.Request) -> flask.Response:
         # functions-framework reads what is left of a body after the answer, all of it into memory
         # and with an exception where it was cut: there is nothing left.
         asked.stream = io.BytesIO()
-    timing.sink({
+    timing.emit({
         "severity": "ERROR" if answer.status_code >= 500 else "INFO",
         "message": f"{asked.method} {answer.status_code} in {span.duration_ms:.3f} ms",
         "status": answer.status_code,
@@ -151,9 +153,7 @@ def answered(texts: list[str], scores: bool, log: dict) -> flask.Response:
     log |= {f"{name}_ms": round(ms, 3) for name, ms in stages.items()}
     content = json.dumps({"model": MODEL.id, "results": results}, ensure_ascii=False)
     answer = respond(content.encode())
-    answer.headers["Server-Timing"] = ", ".join(
-        f"{name};dur={ms:.3f}" for name, ms in stages.items()
-    )
+    answer.headers["Server-Timing"] = headers.server_timing(stages)
     return answer
 
 

@@ -7,16 +7,22 @@ import json
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-import onnxruntime
-
 from function import contract as contracts
 from function import wordpiece as wordpieces
 from function.cache import Cache
 from function.contract import Contract
 from function.decode import decode, probabilities
 from function.wordpiece import WordPiece
-from timing import timed
+from timing import startup, timed
+
+# Last and one by one, because these two are most of a cold start.
+startup.mark("function")
+import numpy as np  # noqa: E402
+
+startup.mark("numpy")
+import onnxruntime  # noqa: E402
+
+startup.mark("onnxruntime")
 
 MODEL = "onnx/model_quantized.onnx"
 NEEDED = (MODEL, "contract.json", "vocab.txt")
@@ -101,21 +107,27 @@ def load(folder: str | Path) -> Model:
     Raises BundleError, ContractError or VocabularyError where something is wrong with it.
     """
     folder = Path(folder)
+    startup.mark("function")
     name, content, fingerprint = verify(folder)
+    startup.mark("bundle")
     wordpiece = wordpieces.load(folder / "vocab.txt")
+    startup.mark("vocabulary")
     contract = contracts.load(folder / "contract.json", wordpiece.vocab)
     if contract.name != name:
         raise BundleError(
             f"{folder / 'contract.json'}: $.name: found {contract.name!r}, expected {name!r} "
             "as in the manifest"
         )
+    startup.mark("contract")
     model = Model(contract, wordpiece, open_session(content), fingerprint)
+    startup.mark("session")
     try:
         logits = model.run(wordpiece.encode("", contract))
     except Exception as error:  # onnxruntime's own exceptions share no public base
         raise BundleError(f"{MODEL}: found a graph that does not run ({_line(error)})") from None
     if not np.isfinite(logits).all():
         raise BundleError(f"{MODEL}: found logits that are no numbers, expected finite ones")
+    startup.mark("warm-up")
     return model
 
 
