@@ -77,7 +77,8 @@ class Span:
 
     def end(self, kind: type[BaseException] | None) -> None:
         """Hand the record to the sink; `kind` is the exception that ended the span."""
-        if sink is None:
+        to = sink
+        if to is None:
             return
         failed = kind is not None and kind is not GeneratorExit  # that is no more than `break`
         record = {
@@ -91,7 +92,7 @@ class Span:
             record["labels"] = self.labels
         if failed:
             record["error"] = kind.__name__
-        emit(record)
+        to(record)
 
     def __call__(self, function: Callable) -> Callable:
         """Decorate: every call is a span of its own, so recursion and threads do not mix."""

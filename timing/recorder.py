@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from threading import Lock
 
@@ -12,9 +12,8 @@ class Recorder:
     a server that never stops does not fill its memory. Safe between threads."""
 
     def __init__(self, size: int | None = 10_000):
-        self._durations: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=size))
-        self._counts: Counter[str] = Counter()
-        self._errors: Counter[str] = Counter()
+        # By span: how many calls, how many errors, the last durations.
+        self._spans: dict[str, list] = defaultdict(lambda: [0, 0, deque(maxlen=size)])
         self._lock = Lock()
 
     def __call__(self, record: dict) -> None:
@@ -22,32 +21,32 @@ class Recorder:
         if name is None:  # a line of another kind
             return
         with self._lock:
-            self._counts[name] += 1
-            self._durations[name].append(record["duration_ms"])
-            if "error" in record:
-                self._errors[name] += 1
+            span = self._spans[name]
+            span[0] += 1
+            span[1] += "error" in record
+            span[2].append(record["duration_ms"])
 
     def durations(self, name: str) -> list[float]:
         """The ms of the span's last `size` calls, oldest first."""
         with self._lock:
-            return list(self._durations.get(name, ()))
+            return list(self._spans[name][2]) if name in self._spans else []
 
     def summary(self) -> dict[str, dict[str, float]]:
         """By span, in the order they first ended: count and errors of all its calls, p50_ms,
         p95_ms, p99_ms and max_ms of the last `size`."""
         with self._lock:
-            kept = {name: sorted(durations) for name, durations in self._durations.items()}
-            counts, errors = dict(self._counts), dict(self._errors)
+            kept = {name: (count, errors, sorted(durations))
+                    for name, (count, errors, durations) in self._spans.items()}  # fmt: skip
         return {
             name: {
-                "count": counts[name],
+                "count": count,
                 "p50_ms": percentile(ordered, 50),
                 "p95_ms": percentile(ordered, 95),
                 "p99_ms": percentile(ordered, 99),
                 "max_ms": ordered[-1],
-                "errors": errors.get(name, 0),
+                "errors": errors,
             }
-            for name, ordered in kept.items()
+            for name, (count, errors, ordered) in kept.items()
         }
 
 
