@@ -51,6 +51,10 @@ bench: .venv/done ## latency and portability of the bundle, then the README's ta
 	$(PY) -m benchmarks.portability
 	$(PY) -m benchmarks.tables
 
+coldstart: .venv-serve/done ## cold starts of the function on this machine (OPTIONS='--cpus 0.5 …')
+	.venv-serve/bin/python -m timing.coldstart --text 'smoked paprika' --expect source=plant \
+	    $(OPTIONS) '.venv-serve/bin/functions-framework --source function/main.py --target classify'
+
 report: .venv/done ## what the measured model's figures are worth, as a page in build/report/
 	$(PY) -m benchmarks.report --run $(TRAIN) --out build/report
 
@@ -86,4 +90,4 @@ node_modules/.package-lock.json: package.json package-lock.json
 	.venv-serve/bin/pip install -q -r function/requirements.txt
 	touch $@
 
-.PHONY: help serve serve-node stage-node playground test train ship bench report venv
+.PHONY: help serve serve-node stage-node playground test train ship bench coldstart report venv

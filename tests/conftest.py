@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may wait for a hub
 
 import timing
+from tests.cold import alive, lab, untraced  # noqa: F401
 
 ROOT = Path(__file__).parent.parent
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "#", "+", "cat", "dog", "grey", "##s", "!", ">", "é"]

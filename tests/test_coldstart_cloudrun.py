@@ -1,0 +1,244 @@
+"""Cold starts on Cloud Run: the real gcloud against a stand-in for the APIs and the service.
+
+The stand-in holds what gcloud asks of a service (https://cloud.google.com/run/docs/reference/rest/v1/
+namespaces.services) and of its log, and "starts an instance" with the first request.
+"""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import shutil
+import threading
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from timing import coldstart
+from timing.lab import cloudrun
+
+ASKED = ("--text", "smoked paprika", "--expect", "source=plant")
+START_S = 0.2
+CONDITIONS = [
+    {"type": name, "status": "True"} for name in ("Ready", "ConfigurationsReady", "RoutesReady")
+]
+
+
+class StandIn(http.server.ThreadingHTTPServer):
+    """Cloud Run, Cloud Logging and a service named `food`, all on one port."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.generation = 1
+        self.metadata = {"name": "food", "namespace": "kitchen", "annotations": {}}
+        container = {"image": "food", "env": [{"name": "BUNDLE", "value": "b"}]}
+        self.spec = {
+            "template": {"metadata": {"annotations": {}}, "spec": {"containers": [container]}},
+            "traffic": [{"latestRevision": True, "percent": 100}],
+        }
+        self.revisions = {"food-1": self.spec["template"]}
+        self.running: set[str] = set()
+        self.entries: list[dict] = []
+        self.readings = 0
+        # What a test may change.
+        self.status, self.label, self.refusal, self.runs_early = 200, "plant", None, ()
+
+    def put(self, service: dict) -> None:
+        self.generation += 1
+        self.metadata, self.spec = service["metadata"], service["spec"]
+        template = self.spec["template"]
+        name = template["metadata"].get("name") or f"food-{self.generation}"
+        made = self.revisions.setdefault(name, template) is template
+        if made and self.generation in self.runs_early:
+            self.start(name)
+
+    @property
+    def service(self) -> dict:
+        latest = list(self.revisions)[-1]
+        traffic = [{"revisionName": latest} | target for target in self.spec["traffic"]]
+        for target in traffic:
+            if "tag" in target:
+                target["url"] = self.url
+        return {
+            "apiVersion": "serving.knative.dev/v1",
+            "kind": "Service",
+            "metadata": {**self.metadata, "generation": self.generation},
+            "spec": self.spec,
+            "status": {
+                "observedGeneration": self.generation,
+                "conditions": CONDITIONS,
+                "latestCreatedRevisionName": latest,
+                "latestReadyRevisionName": latest,
+                "traffic": traffic,
+                "url": self.url,
+            },
+        }
+
+    def revision(self, name: str) -> dict:
+        template = self.revisions[name]
+        return {
+            "apiVersion": "serving.knative.dev/v1",
+            "kind": "Revision",
+            "metadata": {"name": name, **template["metadata"]},
+            "spec": template["spec"],
+            "status": {"conditions": CONDITIONS, "imageDigest": "food@sha256:0"},
+        }
+
+    def log(self, revision: str, **entry) -> None:
+        labels = {"service_name": "food", "revision_name": revision, "location": "mars-east1"}
+        resource = {"type": "cloud_run_revision", "labels": labels}
+        self.entries.append({"timestamp": now(), "insertId": str(len(self.entries)),
+                             "logName": "projects/kitchen/logs/x", "resource": resource, **entry})
+
+    def start(self, revision: str) -> None:
+        time.sleep(START_S)
+        self.running.add(revision)
+        self.log(revision, textPayload="Starting new instance.")
+        self.log(revision, jsonPayload={"span": "load", "duration_ms": START_S * 1e3})
+
+    def answer(self, agent: str) -> bytes:
+        """As the newest revision, whose tag the URL is."""
+        began, stamp = time.perf_counter(), now()
+        revision = list(self.revisions)[-1]
+        if revision not in self.running:
+            self.start(revision)
+        self.log(revision, jsonPayload={"span": "request", "duration_ms": 2.5})
+        latency = f"{time.perf_counter() - began:.9f}s"
+        self.log(revision, timestamp=stamp, httpRequest={"userAgent": agent, "latency": latency})
+        return json.dumps({"results": [{"source": {"label": self.label}}]}).encode()
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: StandIn
+
+    def handle_any(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        at, status = self.server, 200
+        path = self.path.partition("?")[0]
+        if path.endswith("/classify"):
+            status, content = at.status, at.answer(self.headers["User-Agent"])
+        elif at.refusal:
+            status, content = 403, json.dumps({"error": {"code": 403, "message": at.refusal}})
+        elif path == "http://logs.test/v2/entries:list":
+            at.readings += 1  # the lines of a log come in late
+            known = at.entries[: -1 if at.readings == 1 else None]
+            content = json.dumps({"entries": sorted(known, key=lambda e: e["timestamp"])})
+        elif "/revisions/" in path:
+            content = json.dumps(at.revision(path.rsplit("/", 1)[1]))
+        elif path == ("http://mars-east1-run.test/apis/serving.knative.dev/v1/namespaces/kitchen"
+                      "/services/food"):  # fmt: skip
+            if self.command == "PUT":
+                at.put(json.loads(body))
+            content = json.dumps(at.service)
+        else:
+            status, content = 404, json.dumps({"error": {"code": 404, "message": path}})
+        content = content if isinstance(content, bytes) else content.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_PUT = do_POST = handle_any
+
+    def log_message(self, *_) -> None:
+        pass
+
+
+@pytest.fixture
+def cloud(tmp_path, monkeypatch):
+    """The stand-in, and a gcloud that knows no other cloud."""
+    if not shutil.which("gcloud"):
+        pytest.skip("gcloud is not installed (https://cloud.google.com/sdk)")
+    stand_in = StandIn()
+    thread = threading.Thread(target=stand_in.serve_forever, daemon=True)
+    thread.start()
+    for name in [name for name in os.environ if name.startswith("CLOUDSDK_")]:
+        monkeypatch.delenv(name)
+    (tmp_path / "token").write_text("token")
+    for name, value in {
+        "CONFIG": str(tmp_path / "config"),
+        "AUTH_ACCESS_TOKEN_FILE": str(tmp_path / "token"),
+        "CORE_PROJECT": "kitchen",
+        "CORE_DISABLE_USAGE_REPORTING": "1",
+        "COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "1",
+        # gcloud puts the region before the host, which no name server knows: a proxy needs none
+        "API_ENDPOINT_OVERRIDES_RUN": "http://run.test/",
+        "API_ENDPOINT_OVERRIDES_LOGGING": "http://logs.test/",
+        "PROXY_TYPE": "http",
+        "PROXY_ADDRESS": "127.0.0.1",
+        "PROXY_PORT": str(stand_in.server_port),
+    }.items():
+        monkeypatch.setenv(f"CLOUDSDK_{name}", value)
+    monkeypatch.setattr(cloudrun, "POLL_S", 0.01)
+    yield stand_in
+    stand_in.shutdown()
+    stand_in.server_close()
+    thread.join()
+
+
+def lab(out, *given: str) -> None:
+    coldstart.main([*ASKED, "--out", str(out), "--gcloud", "food", "--region", "mars-east1",
+                    *given])  # fmt: skip
+
+
+def test_every_start_is_a_new_revision_that_the_lab_alone_asks(cloud, tmp_path, capsys):
+    cloud.runs_early = (3,)  # the second: the first request to it does not start it
+    lab(tmp_path / "out", "--starts", "2")
+    report = json.loads((tmp_path / "out").read_text())
+    (measured,) = report["configurations"]
+    (sample,) = measured["starts"]
+    assert sample["client.first_answer_ms"] >= sample["server.latency_ms"] >= START_S * 1e3
+    assert sample["client.second_answer_ms"] < sample["client.first_answer_ms"]
+    assert (sample["spans_ms.load"], sample["spans_ms.request"]) == (START_S * 1e3, 2.5)
+    (note,) = report["notes"]
+    assert note.endswith("not counted, it ran already when the request came")
+    assert "Cloud Run food in mars-east1" in capsys.readouterr().out
+    started = list(cloud.revisions.values())[1:3]
+    values = [container["env"][1]["value"] for template in started
+              for container in template["spec"]["containers"]]  # fmt: skip
+    assert len(set(values)) == 2
+    for template in started:
+        assert template["metadata"]["annotations"][cloudrun.UNCHECKED] == "True"
+    # And in the end the service is as it was.
+    assert cloud.spec["traffic"] == [{"latestRevision": True, "percent": 100}]
+    template = cloud.spec["template"]
+    assert template["spec"]["containers"][0]["env"] == [{"name": "BUNDLE", "value": "b"}]
+    assert template["metadata"]["annotations"][cloudrun.UNCHECKED] == "False"
+
+
+def test_a_wrong_answer_is_told_and_the_service_put_back(cloud, tmp_path):
+    cloud.label = "fungus"
+    with pytest.raises(SystemExit, match=r"error: .* found source \['fungus'\], expected 'plant'"):
+        lab(tmp_path / "out", "--starts", "1")
+    assert cloud.spec["traffic"] == [{"latestRevision": True, "percent": 100}]
+    assert len(cloud.spec["template"]["spec"]["containers"][0]["env"]) == 1
+
+
+def test_what_gcloud_is_refused_is_told_in_one_line(cloud, tmp_path):
+    cloud.refusal = "Permission denied on the kitchen."
+    with pytest.raises(SystemExit) as ended:
+        lab(tmp_path / "out")
+    assert str(ended.value).startswith("error: gcloud: ")
+    assert "Permission denied on the kitchen" in str(ended.value)
+    assert "\n" not in str(ended.value)
+
+
+def test_only_warm_starts_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(cloudrun, "measure", lambda *_: ([], ["food-2: not counted"]))
+    with pytest.raises(SystemExit, match=r"food: found no cold start \(food-2: not counted\)"):
+        lab(tmp_path / "out", "--starts", "1")
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_gcloud_one_is_told_where_it_is(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SystemExit, match="found no gcloud, expected it installed"):
+        lab(tmp_path / "out")
