@@ -11,16 +11,19 @@
  * @typedef {import('node:http').ServerResponse} Response
  * @typedef {{ status: number, headers: Record<string, string>, content: string | Uint8Array }} Reply
  */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { createHash } from 'node:crypto';
-import { writeSync } from 'node:fs';
 import { http } from '@google-cloud/functions-framework';
+import { timeline } from './startup.js'; // first of ours: what came before it was the framework
 import { bodyOf } from './body.js';
 import { Problem } from './errors.js';
+import { serverTiming, traceOf } from './headers.js';
+import { write } from './log.js';
 import { load } from './node.js';
 import { describe } from './openapi.js';
 import { files, read } from './playground.js';
 import { parse, scoresOf, textOf, textsOf } from './request.js';
-import { timed, timing } from './timing.js';
+import { timing } from './timing.js';
 
 const GET = ['GET', 'HEAD'];
 const POST = ['POST'];
@@ -34,13 +37,9 @@ const ROUTES = {
 };
 const MAX_AGE = 86_400; // seconds an answer to a GET may be kept; its ETag changes with the model
 
-timing.sink = (record) => {
-  try {
-    writeSync(2, `${JSON.stringify(record)}\n`); // process.stderr would cost a cold start 5 ms
-  } catch {
-    // A log that nobody reads on must not keep anybody from an answer.
-  }
-};
+timing.sink = write;
+timing.context = new AsyncLocalStorage(); // requests overlap while they wait for their bodies
+timing.mark('function');
 
 /** The model, or the end of the process with one line that says what is wrong. */
 const model = await load(process.env.BUNDLE || undefined).catch((error) => {
@@ -61,20 +60,21 @@ http('classify', classify);
 export async function classify(asked, response) {
   /** @type {Record<string, unknown>} */
   const log = {};
-  const [answer, duration] = await timed('request', () =>
+  const trace = traceOf(asked.headers);
+  const [answer, duration] = await timeline.invocation('request', () =>
     route(asked, log).catch((error) => {
       if (error instanceof Problem) return refused(error);
       // To the log alone, a trace tells a stranger too much; and the error's type without its
       // message, which may quote what a user typed.
       log.stack = [...String(error?.stack).matchAll(/^ +at .*/gm), error?.name].join('\n');
       return refused(new Problem(500, 'Something went wrong here; the request may be fine.'));
-    }));
-  timing.sink({
+    }), trace);
+  timing.sink?.({
     severity: answer.status >= 500 ? 'ERROR' : 'INFO',
     message: `${asked.method} ${answer.status} in ${duration.toFixed(3)} ms`,
     status: answer.status,
     ...log,
-  });
+  }, trace);
   const length = answer.status === 304 ? {} : { 'Content-Length': Buffer.byteLength(answer.content) };
   response.writeHead(answer.status, { ...answer.headers, ...length });
   response.end(answer.content);
@@ -163,9 +163,7 @@ async function answered(texts, scores, log) {
   log.texts = texts.length;
   for (const [name, ms] of Object.entries(stages)) log[`${name}_ms`] = Number(ms.toFixed(3));
   const answer = respond({ model: model.id, results });
-  answer.headers['Server-Timing'] = Object.entries(stages)
-    .map(([name, ms]) => `${name};dur=${ms.toFixed(3)}`)
-    .join(', ');
+  answer.headers['Server-Timing'] = serverTiming(stages);
   return answer;
 }
 

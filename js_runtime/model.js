@@ -9,7 +9,7 @@
 import { Cache } from './cache.js';
 import * as contracts from './contract.js';
 import { decode, probabilities } from './decode.js';
-import { timed } from './timing.js';
+import { timed, timing } from './timing.js';
 import * as wordpieces from './wordpiece.js';
 
 export const MODEL = 'onnx/model_quantized.onnx';
@@ -156,16 +156,20 @@ export async function load(where, runtime) {
   const [model] = await timed('load', async () => {
     const { name, files, contents } = await verify(where, runtime);
     const content = (/** @type {string} */ path) => /** @type {Uint8Array} */ (contents.get(path));
+    timing.mark('bundle');
     const wordpiece = wordpieces.load(content('vocab.txt'), `${where}vocab.txt`);
+    timing.mark('vocabulary');
     const text = new TextDecoder().decode(content('contract.json'));
     const contract = contracts.load(text, wordpiece.vocab, `${where}contract.json`);
     if (contract.name !== name) {
       throw new BundleError(`${where}contract.json: $.name: found '${contract.name}', expected `
         + `'${name}' as in the manifest`);
     }
+    timing.mark('contract');
     const session = await runtime.open(content(MODEL)).catch((error) => {
       throw new BundleError(`${MODEL}: found what onnxruntime cannot open (${line(error)})`);
     });
+    timing.mark('session');
     const made = new Model(contract, wordpiece, session, files[MODEL].sha256);
     const logits = await made.run(wordpiece.encode('', contract)).catch((error) => {
       throw new BundleError(`${MODEL}: found a graph that does not run (${line(error)})`);
@@ -173,6 +177,7 @@ export async function load(where, runtime) {
     if (!logits.every(Number.isFinite)) {
       throw new BundleError(`${MODEL}: found logits that are no numbers, expected finite ones`);
     }
+    timing.mark('warm-up');
     return made;
   });
   return model;

@@ -9,6 +9,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as models from './model.js';
+import { timing } from './timing.js';
 
 // onnxruntime's builds may report what they run to their maker; nothing here calls the network.
 process.env.ORT_DISABLE_TELEMETRY = '1';
@@ -45,6 +46,7 @@ export function load(folder = OWN) {
  */
 export async function openSession(model) {
   const { InferenceSession, Tensor } = await import('onnxruntime-node');
+  timing.mark('onnxruntime');
   const session = await InferenceSession.create(model, {
     executionProviders: ['cpu'],
     intraOpNumThreads: 1,

@@ -47,7 +47,8 @@ const refuses = (content, message, session) =>
 
 test('answers known beforehand, in spans', async (t) => {
   const records = [];
-  t.mock.method(timing, 'sink', (record) => records.push(record));
+  timing.sink = (record) => records.push(record);
+  t.after(() => { timing.sink = null; });
   const model = await load('pets/', memory(files()));
   const [answers, stages] = await model.answer(['grey CATS', 'zebra']);
   assert.deepEqual(answers, [
