@@ -14,6 +14,7 @@ from training.metrics import headline
 README = Path("README.md")
 LATENCY = Path("benchmarks/results/latency.json")
 TOKENIZERS = Path("benchmarks/results/tokenizers.json")
+BROWSER = Path("benchmarks/results/browser.json")
 MANIFEST = Path("bundle/manifest.json")
 
 
@@ -33,6 +34,14 @@ def tokenizers() -> str:
         f"| {result['name']} | {result['code_points']:,} of {measured['code_points']:,} |"
         for result in measured["results"]
     ]
+    return "\n".join(rows)
+
+
+def browser() -> str:
+    measured = json.loads(BROWSER.read_text())
+    rows = ["| in headless Chromium | p50 ms | p95 ms |", "|---|---|---|"]
+    rows += [f"| {r['name']} | {r['p50_ms']:.1f} | {r['p95_ms']:.1f} |"
+             for r in measured["results"]]  # fmt: skip
     return "\n".join(rows)
 
 
@@ -64,7 +73,7 @@ def slices() -> str:
 
 def fresh(text: str) -> str:
     """`text` with every generated part made anew, between `<!-- name -->` and `<!-- /name -->`."""
-    for part in (accuracy, slices, latency, tokenizers):
+    for part in (accuracy, slices, latency, tokenizers, browser):
         head, tail = f"<!-- {part.__name__} -->", f"<!-- /{part.__name__} -->"
         before, _, rest = text.partition(head)
         _, _, after = rest.partition(tail)
