@@ -58,6 +58,15 @@ coldstart: .venv-serve/done ## cold starts of the function on this machine (OPTI
 report: .venv/done ## what the measured model's figures are worth, as a page in build/report/
 	$(PY) -m benchmarks.report --run $(TRAIN) --out build/report
 
+lock: .venv/done ## function/requirements.txt from requirements.in: all that serving needs, hashed
+	CUSTOM_COMPILE_COMMAND='make lock' .venv/bin/pip-compile -q --generate-hashes --strip-extras \
+	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	    -o function/requirements.txt function/requirements.in
+
+sbom: .venv/done ## build/sbom.json: what is deployed, as a CycloneDX bill of materials
+	@mkdir -p build
+	.venv/bin/cyclonedx-py requirements function/requirements.txt --output-reproducible -o build/sbom.json
+
 venv: .venv/done ## everything that training, export and tests need
 
 # The page's tests skip themselves without it.
@@ -73,7 +82,7 @@ check_python = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exi
 $(TRAIN)/bundle/manifest.json: training/data/labelled.csv training/contract.json | .venv/done
 	$(PY) -m training.train $(RECIPE) --run $(TRAIN) --out $(TRAIN)/bundle
 
-.venv/done: requirements.txt function/requirements.txt
+.venv/done: requirements.txt function/requirements.in
 	$(check_python)
 	$(PYTHON) -m venv --clear .venv
 	.venv/bin/pip install -q -r requirements.txt
@@ -87,7 +96,7 @@ node_modules/.package-lock.json: package.json package-lock.json
 .venv-serve/done: function/requirements.txt
 	$(check_python)
 	$(PYTHON) -m venv --clear .venv-serve
-	.venv-serve/bin/pip install -q -r function/requirements.txt
+	.venv-serve/bin/pip install -q --require-hashes -r function/requirements.txt
 	touch $@
 
-.PHONY: help serve serve-node stage-node playground test train ship bench coldstart report venv
+.PHONY: help serve serve-node stage-node playground test train ship bench coldstart report lock sbom venv
