@@ -45,6 +45,7 @@ class StandIn(http.server.ThreadingHTTPServer):
         self.readings = 0
         # What a test may change.
         self.status, self.label, self.refusal, self.runs_early = 200, "plant", None, ()
+        self.token: str | None = None
 
     def put(self, service: dict) -> None:
         self.generation += 1
@@ -124,6 +125,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         if path.endswith("/classify"):
             status, content = at.status, at.answer(self.headers["User-Agent"])
+            if at.token and self.headers["Authorization"] != f"Bearer {at.token}":
+                status = 403
         elif at.refusal:
             status, content = 403, json.dumps({"error": {"code": 403, "message": at.refusal}})
         elif path == "http://logs.test/v2/entries:list":
@@ -220,6 +223,21 @@ def test_a_wrong_answer_is_told_and_the_service_put_back(cloud, tmp_path):
         lab(tmp_path / "out", "--starts", "1")
     assert cloud.spec["traffic"] == [{"latestRevision": True, "percent": 100}]
     assert len(cloud.spec["template"]["spec"]["containers"][0]["env"]) == 1
+
+
+def test_a_service_that_not_everybody_may_call(cloud, tmp_path):
+    cloud.token = "of-who-may"
+    lab(tmp_path / "out", "--starts", "1", "--header", "Authorization: Bearer of-who-may")
+    assert "of-who-may" not in (tmp_path / "out").read_text()
+    with pytest.raises(SystemExit, match=r"found HTTP status 403 \(who asks\? see --header\)"):
+        lab(tmp_path / "out", "--starts", "1")
+
+
+@pytest.mark.parametrize("given", ["Authorization", ": value", "X-API-Key:", "A: b\nC: d"])
+def test_a_header_that_is_none_is_refused_unseen(tmp_path, capsys, given):
+    with pytest.raises(SystemExit):
+        lab(tmp_path / "out", "--header", given)
+    assert "found no header, expected such as 'X-API-Key: KEY'" in capsys.readouterr().err
 
 
 def test_what_gcloud_is_refused_is_told_in_one_line(cloud, tmp_path):
