@@ -12,11 +12,14 @@ MODEL := 1.2.0
 RECIPE := --layers 3 --word-rate 1e-3 --dropout 0 --epochs 5
 PY := .venv/bin/python
 NODE_MODULES := $(if $(shell command -v node),node_modules/.package-lock.json)
+# What is staged, and what it needs to be started here.
+STAGE := stage$(if $(filter node,$(RUNTIME)),-node)
+SERVE := $(if $(filter node,$(RUNTIME)),,.venv-serve/done)
 export PYTHONPATH := .
 export TOKENIZERS_PARALLELISM := false
 
 help:
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
 serve: .venv-serve/done ## the function on port 8080 (PORT=…, BUNDLE=…), serving requirements only
 	BUNDLE='$(BUNDLE)' .venv-serve/bin/functions-framework \
@@ -58,6 +61,33 @@ coldstart: .venv-serve/done ## cold starts of the function on this machine (OPTI
 report: .venv/done ## what the measured model's figures are worth, as a page in build/report/
 	$(PY) -m benchmarks.report --run $(TRAIN) --out build/report
 
+stage: ## the Python function as a folder to deploy: build/stage
+	$(PYTHON) -m export.stage build/stage '$(BUNDLE)'
+
+parity: $(STAGE) $(SERVE) ## the folder to deploy (RUNTIME=node: Node's), started here, gives the golden answers
+	$(or $(SERVE:done=bin/python),$(PYTHON)) -m deploy.parity build/$(STAGE)
+
+deploy: ## test, stage, onto Cloud Run (PROJECT=…, REGION=…; DRY_RUN=1 prints every command)
+	@$(PYTHON) -m deploy check
+	$(if $(DRY_RUN),@echo '$$' )$(MAKE) test sbom
+	$(if $(DRY_RUN),@echo '$$' )$(MAKE) parity
+	@$(PYTHON) -m deploy release smoke shift measure
+
+rollback: ## all traffic back to the revision before (PROJECT=…, REGION=…)
+	@$(PYTHON) -m deploy rollback
+
+deploy-setup: ## what a project needs once: APIs and accounts (PROJECT=…, REGION=…)
+	@$(PYTHON) -m deploy setup
+
+lock: .venv/done ## function/requirements.txt from requirements.in: all that serving needs, hashed
+	CUSTOM_COMPILE_COMMAND='make lock' .venv/bin/pip-compile -q --generate-hashes --strip-extras \
+	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	    -o function/requirements.txt function/requirements.in
+
+sbom: .venv/done ## build/sbom.json: what is deployed, as a CycloneDX bill of materials
+	@mkdir -p build
+	.venv/bin/cyclonedx-py requirements function/requirements.txt --output-reproducible -o build/sbom.json
+
 venv: .venv/done ## everything that training, export and tests need
 
 # The page's tests skip themselves without it.
@@ -73,7 +103,7 @@ check_python = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exi
 $(TRAIN)/bundle/manifest.json: training/data/labelled.csv training/contract.json | .venv/done
 	$(PY) -m training.train $(RECIPE) --run $(TRAIN) --out $(TRAIN)/bundle
 
-.venv/done: requirements.txt function/requirements.txt
+.venv/done: requirements.txt function/requirements.in
 	$(check_python)
 	$(PYTHON) -m venv --clear .venv
 	.venv/bin/pip install -q -r requirements.txt
@@ -87,7 +117,8 @@ node_modules/.package-lock.json: package.json package-lock.json
 .venv-serve/done: function/requirements.txt
 	$(check_python)
 	$(PYTHON) -m venv --clear .venv-serve
-	.venv-serve/bin/pip install -q -r function/requirements.txt
+	.venv-serve/bin/pip install -q --require-hashes -r function/requirements.txt
 	touch $@
 
-.PHONY: help serve serve-node stage-node playground test train ship bench coldstart report venv
+.PHONY: help serve serve-node stage stage-node playground test train ship bench coldstart report parity \
+    deploy rollback deploy-setup lock sbom venv

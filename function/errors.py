@@ -7,6 +7,7 @@ import json
 # As RFC 9110 names them; http.HTTPStatus does so only since Python 3.13.
 TITLES = {
     400: "Bad Request",
+    401: "Unauthorized",
     404: "Not Found",
     405: "Method Not Allowed",
     413: "Content Too Large",

@@ -4,7 +4,7 @@
 
 The bundle is `BUNDLE` or the folder `bundle/` beside this one. It is loaded and warmed up before
 the server listens; a bad one ends the process with one line. With `PLAYGROUND=1` the page that
-`make playground` builds is served at `/`.
+`make playground` builds is served at `/`. What else the environment decides is in guard.py.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import functions_framework
 
 import timing
 import timing.startup  # first of ours: what came before it was the framework
+from function import guard, openapi, playground, request
 from function import model as models
-from function import openapi, playground, request
 from function.contract import ContractError
 from function.errors import Problem, named
 from function.ort import OrtError
@@ -43,16 +43,19 @@ MAX_AGE = 86_400  # seconds an answer to a GET may be kept; its ETag changes wit
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def start() -> models.Model:
-    """The model, or the end of the process with one line that says what is wrong."""
+def start() -> tuple[guard.Guard, models.Model]:
+    """Guard and model, or the end of the process with one line that says what is wrong."""
     folder = os.environ.get("BUNDLE") or ROOT / "bundle"
     try:
-        return models.load(folder)
-    except (models.BundleError, OrtError, ContractError, VocabularyError, OSError) as error:
+        return guard.read(os.environ), models.load(folder)
+    except (
+        guard.GuardError, models.BundleError, OrtError, ContractError, VocabularyError, OSError
+    ) as error:  # fmt: skip
         sys.exit(f"error: {error}")
 
 
-MODEL = start()
+GUARD, MODEL = start()
+VERSIONS = {"API-Version": openapi.VERSION, "Model-Version": MODEL.id}
 PAGES = (
     playground.files(ROOT / "build" / "playground") if os.environ.get("PLAYGROUND") == "1" else {}
 )
@@ -78,6 +81,8 @@ def classify(asked: flask.Request) -> flask.Response:
         # functions-framework reads what is left of a body after the answer, all of it into memory
         # and with an exception where it was cut: there is nothing left.
         asked.stream = io.BytesIO()
+    for name, value in (guard.HEADERS | VERSIONS | GUARD.cors(asked.headers)).items():
+        answer.headers.setdefault(name, value)
     timing.emit({
         "severity": "ERROR" if answer.status_code >= 500 else "INFO",
         "message": f"{asked.method} {answer.status_code} in {span.duration_ms:.3f} ms",
@@ -95,15 +100,20 @@ def route(asked: flask.Request, log: dict) -> flask.Response:
     methods = ROUTES.get(asked.path)
     if methods is None:
         raise Problem(404, f"There is nothing here, expected one of {', '.join(ROUTES)}.")
+    if asked.method == "OPTIONS" and (may := GUARD.preflight(asked.headers, methods)):
+        return flask.Response(status=204, headers=may)
     if asked.method not in methods:
         allowed = ", ".join(methods)
         raise Problem(405, f"Found {asked.method}, expected one of {allowed}.", Allow=allowed)
     if asked.path == "/health":
         return respond(b'{"status": "ok"}')
     if asked.path == "/ready":  # the model was warmed up before the server began to listen
-        return respond(json.dumps({"status": "ready", "model": MODEL.id}).encode())
+        ready = {"status": "ready", "api": openapi.VERSION, "model": MODEL.id}
+        return respond(json.dumps(ready).encode())
     if asked.path == "/openapi.json":
-        return respond(json.dumps(openapi.describe(MODEL.contract, MODEL.id)).encode())
+        keyed = GUARD.key is not None
+        return respond(json.dumps(openapi.describe(MODEL.contract, keyed)).encode())
+    GUARD.admit(asked.headers)
     # As URLSearchParams reads it: bytes that are no UTF-8 become U+FFFD.
     query = parse_qs(asked.query_string.decode("latin-1"), keep_blank_values=True)
     if asked.method in GET:
@@ -144,21 +154,21 @@ def cached(asked: flask.Request, text: str, scores: bool, log: dict) -> flask.Re
     else:
         answer = answered([text], scores, log)
     answer.set_etag(etag)
-    answer.headers["Cache-Control"] = f"public, max-age={MAX_AGE}"
+    # What only a key opens is not for a cache that others share.
+    shared = "public" if GUARD.key is None else "private"
+    answer.headers["Cache-Control"] = f"{shared}, max-age={MAX_AGE}"
     return answer
 
 
 def answered(texts: list[str], scores: bool, log: dict) -> flask.Response:
     results, stages = MODEL.answer(texts, scores)
-    log["texts"] = len(texts)
+    log |= {"texts": len(texts), "characters": sum(map(len, texts)), "digest": GUARD.digest(texts)}
     log |= {f"{name}_ms": round(ms, 3) for name, ms in stages.items()}
-    content = json.dumps({"model": MODEL.id, "results": results}, ensure_ascii=False)
-    answer = respond(content.encode())
+    found = {"api": openapi.VERSION, "model": MODEL.id, "results": results}
+    answer = respond(json.dumps(found, ensure_ascii=False).encode())
     answer.headers["Server-Timing"] = headers.server_timing(stages)
     return answer
 
 
 def respond(content: bytes, status: int = 200, kind: str = "application/json") -> flask.Response:
-    answer = flask.Response(content, status, content_type=kind)
-    answer.headers["X-Content-Type-Options"] = "nosniff"
-    return answer
+    return flask.Response(content, status, content_type=kind)

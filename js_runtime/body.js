@@ -9,6 +9,7 @@
  */
 import { subscribe } from 'node:diagnostics_channel';
 import { named, Problem } from './errors.js';
+import { HEADERS } from './guard.js';
 import { MAX_BODY } from './request.js';
 
 /** The content type of each request. @type {WeakMap<Request, string>} */
@@ -25,8 +26,14 @@ subscribe('http.server.request.start', (message) => {
   // Chunks that are none, a body that is cut off: the parser gives up, and so do we.
   server.on('clientError', (_, socket) => {
     const body = unreadable().document();
-    socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n'
-      + `Content-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+    const headers = Object.entries({
+      Connection: 'close',
+      'Content-Type': 'application/problem+json',
+      'Content-Length': Buffer.byteLength(body),
+      ...HEADERS,
+    });
+    const lines = ['HTTP/1.1 400 Bad Request', ...headers.map((pair) => pair.join(': '))];
+    socket.end(`${lines.join('\r\n')}\r\n\r\n${body}`);
   });
 });
 

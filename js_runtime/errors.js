@@ -6,6 +6,7 @@
 /** As RFC 9110 names them. @type {Readonly<Record<number, string>>} */
 export const TITLES = {
   400: 'Bad Request',
+  401: 'Unauthorized',
   404: 'Not Found',
   405: 'Method Not Allowed',
   413: 'Content Too Large',

@@ -5,7 +5,7 @@
  *
  * The bundle is `BUNDLE` or the one that came along. It is loaded and warmed up before the server
  * listens; a bad one ends the process with one line. With `PLAYGROUND=1` the page that
- * `make playground` builds is served at `/`.
+ * `make playground` builds is served at `/`. What else the environment decides is in guard.js.
  *
  * @typedef {import('node:http').IncomingMessage} Request
  * @typedef {import('node:http').ServerResponse} Response
@@ -17,10 +17,11 @@ import { http } from '@google-cloud/functions-framework';
 import { timeline } from './startup.js'; // first of ours: what came before it was the framework
 import { bodyOf } from './body.js';
 import { Problem } from './errors.js';
+import * as guards from './guard.js';
 import { serverTiming, traceOf } from './headers.js';
 import { write } from './log.js';
 import { load } from './node.js';
-import { describe } from './openapi.js';
+import { describe, VERSION } from './openapi.js';
 import { files, read } from './playground.js';
 import { parse, scoresOf, textOf, textsOf } from './request.js';
 import { timing } from './timing.js';
@@ -41,12 +42,18 @@ timing.sink = write;
 timing.context = new AsyncLocalStorage(); // requests overlap while they wait for their bodies
 timing.mark('function');
 
-/** The model, or the end of the process with one line that says what is wrong. */
-const model = await load(process.env.BUNDLE || undefined).catch((error) => {
-  process.stderr.write(`error: ${error.message}\n`);
-  process.exit(1);
-});
+/** Guard and model, or the end of the process with one line that says what is wrong. */
+async function start() {
+  try {
+    return { guard: guards.read(process.env), model: await load(process.env.BUNDLE || undefined) };
+  } catch (error) {
+    process.stderr.write(`error: ${/** @type {Error} */ (error).message}\n`);
+    process.exit(1);
+  }
+}
 
+const { guard, model } = await start();
+const VERSIONS = { 'API-Version': VERSION, 'Model-Version': model.id };
 const pages = process.env.PLAYGROUND === '1' ? files() : new Map();
 
 http('classify', classify);
@@ -75,8 +82,10 @@ export async function classify(asked, response) {
     status: answer.status,
     ...log,
   }, trace);
-  const length = answer.status === 304 ? {} : { 'Content-Length': Buffer.byteLength(answer.content) };
-  response.writeHead(answer.status, { ...answer.headers, ...length });
+  const empty = answer.status === 204 || answer.status === 304;
+  const length = empty ? {} : { 'Content-Length': Buffer.byteLength(answer.content) };
+  const always = { ...guards.HEADERS, ...VERSIONS, ...guard.cors(asked.headers) };
+  response.writeHead(answer.status, { ...always, ...answer.headers, ...length });
   response.end(answer.content);
 }
 
@@ -96,14 +105,17 @@ async function route(asked, log) {
     const known = Object.keys(ROUTES).join(', ');
     throw new Problem(404, `There is nothing here, expected one of ${known}.`);
   }
+  const may = method === 'OPTIONS' && guard.preflight(asked.headers, methods);
+  if (may) return { status: 204, headers: may, content: '' };
   if (!methods.includes(method)) {
     const allowed = methods.join(', ');
     throw new Problem(405, `Found ${method}, expected one of ${allowed}.`, [], { Allow: allowed });
   }
   if (path === '/health') return respond({ status: 'ok' });
   // The model was warmed up before the server began to listen.
-  if (path === '/ready') return respond({ status: 'ready', model: model.id });
-  if (path === '/openapi.json') return respond(describe(model.contract, model.id));
+  if (path === '/ready') return respond({ status: 'ready', api: VERSION, model: model.id });
+  if (path === '/openapi.json') return respond(describe(model.contract, guard.key !== undefined));
+  guard.admit(asked.headers);
   if (GET.includes(method)) {
     const scores = scoresOf(query, ['text', 'scores']);
     return cached(asked, textOf(query), scores, log);
@@ -137,7 +149,9 @@ async function cached(asked, text, scores, log) {
   const answer = holds(asked.headers['if-none-match'], etag)
     ? { status: 304, headers: {}, content: '' }
     : await answered([text], scores, log);
-  Object.assign(answer.headers, { ETag: `"${etag}"`, 'Cache-Control': `public, max-age=${MAX_AGE}` });
+  // What only a key opens is not for a cache that others share.
+  const shared = guard.key ? 'private' : 'public';
+  Object.assign(answer.headers, { ETag: `"${etag}"`, 'Cache-Control': `${shared}, max-age=${MAX_AGE}` });
   return answer;
 }
 
@@ -160,9 +174,10 @@ function holds(header = '', etag) {
  */
 async function answered(texts, scores, log) {
   const [results, stages] = await model.answer(texts, scores);
-  log.texts = texts.length;
+  const characters = texts.reduce((sum, text) => sum + [...text].length, 0);
+  Object.assign(log, { texts: texts.length, characters, digest: guard.digest(texts) });
   for (const [name, ms] of Object.entries(stages)) log[`${name}_ms`] = Number(ms.toFixed(3));
-  const answer = respond({ model: model.id, results });
+  const answer = respond({ api: VERSION, model: model.id, results });
   answer.headers['Server-Timing'] = serverTiming(stages);
   return answer;
 }
@@ -180,6 +195,5 @@ function refused(problem) {
  * @returns {Reply}
  */
 function respond(data, status = 200, type = 'application/json') {
-  const headers = { 'Content-Type': type, 'X-Content-Type-Options': 'nosniff' };
-  return { status, headers, content: JSON.stringify(data) };
+  return { status, headers: { 'Content-Type': type }, content: JSON.stringify(data) };
 }

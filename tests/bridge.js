@@ -63,7 +63,7 @@ const ANSWERS = {
     const found = await model.infer(texts.map((text) => model.wordpiece.encode(text, model.contract)));
     return found.map((p) => [...p]);
   },
-  describe: (contract, vocab, id) => describe(parsed(contract, vocab), id),
+  describe: (contract, vocab, keyed) => describe(parsed(contract, vocab), keyed),
 };
 
 function parsed(data, vocab = wordpiece.vocab) {

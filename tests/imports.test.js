@@ -7,6 +7,7 @@ const OUTSIDE = {
   'node.js': ['node:', 'onnxruntime-node'],
   'cli.js': ['node:'],
   'body.js': ['node:'],
+  'guard.js': ['node:'],
   'log.js': ['node:'],
   'startup.js': ['node:'],
   'function.js': ['node:', '@google-cloud/functions-framework'],

@@ -6,16 +6,14 @@ namespaces.services) and of its log, and "starts an instance" with the first req
 
 from __future__ import annotations
 
-import http.server
 import json
 import os
-import shutil
-import threading
 import time
 from datetime import UTC, datetime
 
 import pytest
 
+from tests import gcloud
 from timing import coldstart
 from timing.lab import cloudrun
 
@@ -26,12 +24,11 @@ CONDITIONS = [
 ]
 
 
-class StandIn(http.server.ThreadingHTTPServer):
+class StandIn(gcloud.StandIn):
     """Cloud Run, Cloud Logging and a service named `food`, all on one port."""
 
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server_port}"
+        super().__init__()
         self.generation = 1
         self.metadata = {"name": "food", "namespace": "kitchen", "annotations": {}}
         container = {"image": "food", "env": [{"name": "BUNDLE", "value": "b"}]}
@@ -45,6 +42,7 @@ class StandIn(http.server.ThreadingHTTPServer):
         self.readings = 0
         # What a test may change.
         self.status, self.label, self.refusal, self.runs_early = 200, "plant", None, ()
+        self.token: str | None = None
 
     def put(self, service: dict) -> None:
         self.generation += 1
@@ -99,7 +97,7 @@ class StandIn(http.server.ThreadingHTTPServer):
         self.log(revision, textPayload="Starting new instance.")
         self.log(revision, jsonPayload={"span": "load", "duration_ms": START_S * 1e3})
 
-    def answer(self, agent: str) -> bytes:
+    def classify(self, agent: str) -> bytes:
         """As the newest revision, whose tag the URL is."""
         began, stamp = time.perf_counter(), now()
         revision = list(self.revisions)[-1]
@@ -111,77 +109,48 @@ class StandIn(http.server.ThreadingHTTPServer):
         return json.dumps({"results": [{"source": {"label": self.label}}]}).encode()
 
 
-def now() -> str:
-    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    server: StandIn
-
-    def handle_any(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        at, status = self.server, 200
-        path = self.path.partition("?")[0]
+    def answer(self, method: str, target: str, headers, body: bytes) -> tuple[int, bytes]:
+        path = target.partition("?")[0]
         if path.endswith("/classify"):
-            status, content = at.status, at.answer(self.headers["User-Agent"])
-        elif at.refusal:
-            status, content = 403, json.dumps({"error": {"code": 403, "message": at.refusal}})
-        elif path == "http://logs.test/v2/entries:list":
-            at.readings += 1  # the lines of a log come in late
-            known = at.entries[: -1 if at.readings == 1 else None]
-            content = json.dumps({"entries": sorted(known, key=lambda e: e["timestamp"])})
+            may = not self.token or headers["Authorization"] == f"Bearer {self.token}"
+            return self.status if may else 403, self.classify(headers["User-Agent"])
+        if self.refusal:
+            return 403, refusal(403, self.refusal)
+        if path == "http://logging.test/v2/entries:list":
+            self.readings += 1  # the lines of a log come in late
+            known = self.entries[: -1 if self.readings == 1 else None]
+            found = {"entries": sorted(known, key=lambda e: e["timestamp"])}
         elif "/revisions/" in path:
-            content = json.dumps(at.revision(path.rsplit("/", 1)[1]))
+            found = self.revision(path.rsplit("/", 1)[1])
         elif path == ("http://mars-east1-run.test/apis/serving.knative.dev/v1/namespaces/kitchen"
                       "/services/food"):  # fmt: skip
-            if self.command == "PUT":
-                at.put(json.loads(body))
-            content = json.dumps(at.service)
+            if method == "PUT":
+                self.put(json.loads(body))
+            found = self.service
         else:
-            status, content = 404, json.dumps({"error": {"code": 404, "message": path}})
-        content = content if isinstance(content, bytes) else content.encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+            return 404, refusal(404, path)
+        return 200, json.dumps(found).encode()
 
-    do_GET = do_PUT = do_POST = handle_any
 
-    def log_message(self, *_) -> None:
-        pass
+def refusal(code: int, message: str) -> bytes:
+    return json.dumps({"error": {"code": code, "message": message}}).encode()
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
 
 @pytest.fixture
 def cloud(tmp_path, monkeypatch):
     """The stand-in, and a gcloud that knows no other cloud."""
-    if not shutil.which("gcloud"):
-        pytest.skip("gcloud is not installed (https://cloud.google.com/sdk)")
-    stand_in = StandIn()
-    thread = threading.Thread(target=stand_in.serve_forever, daemon=True)
-    thread.start()
-    for name in [name for name in os.environ if name.startswith("CLOUDSDK_")]:
-        monkeypatch.delenv(name)
-    (tmp_path / "token").write_text("token")
-    for name, value in {
-        "CONFIG": str(tmp_path / "config"),
-        "AUTH_ACCESS_TOKEN_FILE": str(tmp_path / "token"),
-        "CORE_PROJECT": "kitchen",
-        "CORE_DISABLE_USAGE_REPORTING": "1",
-        "COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "1",
-        # gcloud puts the region before the host, which no name server knows: a proxy needs none
-        "API_ENDPOINT_OVERRIDES_RUN": "http://run.test/",
-        "API_ENDPOINT_OVERRIDES_LOGGING": "http://logs.test/",
-        "PROXY_TYPE": "http",
-        "PROXY_ADDRESS": "127.0.0.1",
-        "PROXY_PORT": str(stand_in.server_port),
-    }.items():
-        monkeypatch.setenv(f"CLOUDSDK_{name}", value)
-    monkeypatch.setattr(cloudrun, "POLL_S", 0.01)
-    yield stand_in
-    stand_in.shutdown()
-    stand_in.server_close()
-    thread.join()
+    with StandIn() as stand_in:
+        own = gcloud.environment(tmp_path, stand_in.server_port, "kitchen", "token")
+        for name in os.environ.keys() - own.keys():
+            monkeypatch.delenv(name)
+        for name, value in own.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(cloudrun, "POLL_S", 0.01)
+        yield stand_in
 
 
 def lab(out, *given: str) -> None:
@@ -189,6 +158,7 @@ def lab(out, *given: str) -> None:
                     *given])  # fmt: skip
 
 
+@gcloud.needed
 def test_every_start_is_a_new_revision_that_the_lab_alone_asks(cloud, tmp_path, capsys):
     cloud.runs_early = (3,)  # the second: the first request to it does not start it
     lab(tmp_path / "out", "--starts", "2")
@@ -214,6 +184,7 @@ def test_every_start_is_a_new_revision_that_the_lab_alone_asks(cloud, tmp_path, 
     assert template["metadata"]["annotations"][cloudrun.UNCHECKED] == "False"
 
 
+@gcloud.needed
 def test_a_wrong_answer_is_told_and_the_service_put_back(cloud, tmp_path):
     cloud.label = "fungus"
     with pytest.raises(SystemExit, match=r"error: .* found source \['fungus'\], expected 'plant'"):
@@ -222,6 +193,23 @@ def test_a_wrong_answer_is_told_and_the_service_put_back(cloud, tmp_path):
     assert len(cloud.spec["template"]["spec"]["containers"][0]["env"]) == 1
 
 
+@gcloud.needed
+def test_a_service_that_not_everybody_may_call(cloud, tmp_path):
+    cloud.token = "of-who-may"
+    lab(tmp_path / "out", "--starts", "1", "--header", "Authorization: Bearer of-who-may")
+    assert "of-who-may" not in (tmp_path / "out").read_text()
+    with pytest.raises(SystemExit, match=r"found HTTP status 403 \(who asks\? see --header\)"):
+        lab(tmp_path / "out", "--starts", "1")
+
+
+@pytest.mark.parametrize("given", ["Authorization", ": value", "X-API-Key:", "A: b\nC: d"])
+def test_a_header_that_is_none_is_refused_unseen(tmp_path, capsys, given):
+    with pytest.raises(SystemExit):
+        lab(tmp_path / "out", "--header", given)
+    assert "found no header, expected such as 'X-API-Key: KEY'" in capsys.readouterr().err
+
+
+@gcloud.needed
 def test_what_gcloud_is_refused_is_told_in_one_line(cloud, tmp_path):
     cloud.refusal = "Permission denied on the kitchen."
     with pytest.raises(SystemExit) as ended:

@@ -3,6 +3,7 @@
 import re
 
 from benchmarks import tables
+from function import guard, request
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -36,3 +37,14 @@ def test_every_make_command_is_a_target():
     asked = set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.M))
     assert {"serve", "test", "train", "ship", "bench"} <= asked
     assert [name for name in asked if not re.search(rf"^{name}:", makefile, re.M)] == []
+
+
+def test_the_security_page_names_every_header_limit_and_setting():
+    page = (ROOT / "docs" / "security.md").read_text("utf-8")
+    for name, value in guard.HEADERS.items():
+        assert f"| `{name}` | `{value}`" in page
+    limits = f"{request.MAX_BODY // 1024} KiB", f"{request.MAX_TEXTS} texts", "1,000 characters"
+    assert [limit for limit in limits if limit not in page] == [] and request.MAX_CHARACTERS == 1000
+    code = "".join((ROOT / "function" / name).read_text() for name in ("guard.py", "main.py"))
+    read = set(re.findall(r'(?:environ|environment)\.get\("([A-Z_]+)"', code))
+    assert read == {"BUNDLE", *re.findall(r"^\| `([A-Z_]+)` \|", page, re.M)}

@@ -1,7 +1,8 @@
 """The functions over real HTTP: every conformance case, and what JSON cannot express.
 
 The cases in `conformance/*.json` know no language: each is a request and what is expected of the
-answer (status, headers that contain, JSON that holds at least this).
+answer (status, headers that contain, headers that are absent, JSON that holds at least this). Those
+in `conformance/guarded` are for a server with the environment named there.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ CASES = [
     for path in sorted((ROOT / "tests" / "conformance").glob("*.json"))
     for case in json.loads(path.read_text("utf-8"))
 ]
+GUARDED = json.loads((ROOT / "tests" / "conformance" / "guarded" / "cases.json").read_text())
 # How each runtime's function is started; the port comes behind it.
 COMMANDS = {
     "python": [sys.executable, "-m", "functions_framework", "--source", "function/main.py",
@@ -45,13 +47,15 @@ RUNTIMES = [
 
 
 @contextlib.contextmanager
-def server(bundle: Path, log: Path, runtime: str = "python") -> Iterator[int]:
+def server(
+    bundle: Path, log: Path, runtime: str = "python", **environment: str
+) -> Iterator[int]:
     """A started function; gives its port once it is ready."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [*COMMANDS[runtime], str(port)]
-    env = {**os.environ, "BUNDLE": str(bundle), "PYTHONPATH": str(ROOT)}
+    env = {**os.environ, "BUNDLE": str(bundle), "PYTHONPATH": str(ROOT), **environment}
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=out)
         try:
@@ -98,9 +102,8 @@ def port(tmp_path_factory, runtime, log) -> Iterator[int]:
         yield port
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_conformance(case, port):
-    request, expected = case["request"], case["expect"]
+def send(port: int, request: dict):
+    """(status, headers, content) of a case's request."""
     headers = dict(request.get("headers", {}))
     if "json" in request:
         body = json.dumps(request["json"]).encode()
@@ -115,21 +118,43 @@ def test_conformance(case, port):
     chunked = request.get("chunked", False)
     if chunked:
         headers["Transfer-Encoding"] = "chunked"
-    status, found, content = ask(
-        port, request["method"], request["path"], body, headers, chunked
-    )
+    return ask(port, request["method"], request["path"], body, headers, chunked)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_conformance(case, port):
+    conform(case, port)
+    # Whatever came before, the next request is served.
+    assert ask(port, "GET", "/classify?text=cat")[0] == 200
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory, runtime) -> Iterator[int]:
+    folder = tmp_path_factory.mktemp("guarded")
+    bundle = make_bundle(folder / "pets")
+    with server(bundle, folder / "log", runtime, **GUARDED["environment"]) as port:
+        yield port
+
+
+@pytest.mark.parametrize("case", GUARDED["cases"], ids=lambda case: case["name"])
+def test_conformance_with_key_and_origins(case, guarded):
+    conform(case, guarded)
+
+
+def conform(case: dict, port: int) -> None:
+    request, expected = case["request"], case["expect"]
+    status, found, content = send(port, request)
     if expected["status"] == "4xx":
         assert 400 <= status < 500, content
     else:
         assert status == expected["status"], content
     for name, part in expected.get("headers", {}).items():
         assert part in found.get(name, ""), name
+    assert [name for name in expected.get("absent", []) if name in found] == []
     if request["method"] == "HEAD":
         assert content == b""
     if "json" in expected:
         assert_holds(json.loads(content), expected["json"], "$")
-    # Whatever came before, the next request is served.
-    assert ask(port, "GET", "/classify?text=cat")[0] == 200
 
 
 def assert_holds(found, expected, at: str) -> None:
@@ -202,6 +227,7 @@ def test_log_lines_are_json_and_hold_no_text_of_users(port, log):
     assert {"load", "encode", "infer", "decode", "request"} <= {r.get("span") for r in records}
     summary = [r for r in records if "status" in r and r.get("texts") == 1][-1]
     assert {"severity", "message", "encode_ms", "infer_ms", "decode_ms"} <= set(summary)
+    assert summary["characters"] == len(secret) and len(summary["digest"]) == 16
 
 
 def test_the_first_answer_logs_the_cold_start_by_stage(port, log):
@@ -242,8 +268,8 @@ def test_what_nobody_expected_is_a_500_problem(pets_bundle, monkeypatch, records
     assert records[-1]["stack"].endswith("ArithmeticError") and records[-1]["severity"] == "ERROR"
 
 
-def start(bundle: Path, runtime: str) -> subprocess.CompletedProcess:
-    env = {**os.environ, "BUNDLE": str(bundle), "PYTHONPATH": str(ROOT)}
+def start(bundle: Path, runtime: str, **environment: str) -> subprocess.CompletedProcess:
+    env = {**os.environ, "BUNDLE": str(bundle), "PYTHONPATH": str(ROOT), **environment}
     command = [*COMMANDS[runtime], "0"]
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
 
@@ -264,12 +290,26 @@ def test_a_bad_bundle_stops_the_start_with_one_line(pets_bundle, runtime, harm, 
     assert lines[0].startswith("error: ") and message in lines[0]
 
 
-def test_the_playground_is_served_where_it_is_wanted(runtime, pets_bundle, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("environment", "fault"),
+    [
+        ({"ALLOWED_ORIGINS": "https://a.example, https://app.example/page"},
+         "ALLOWED_ORIGINS: found 'https://app.example/page', expected an origin as browsers send "
+         "it, such as https://example.org"),
+        ({"API_KEY": "a secret with a line end\n"},
+         "API_KEY: found a key that no header carries, expected visible ASCII"),
+    ],
+)  # fmt: skip
+def test_a_bad_setting_stops_the_start_with_one_line(pets_bundle, runtime, environment, fault):
+    done = start(pets_bundle, runtime, **environment)
+    assert (done.returncode != 0, done.stderr) == (True, f"error: {fault}\n")
+
+
+def test_the_playground_is_served_where_it_is_wanted(runtime, pets_bundle, tmp_path):
     built = ROOT / "build" / "playground"
     if not (built / "assets.json").exists():
         pytest.skip("needs make playground")
-    monkeypatch.setenv("PLAYGROUND", "1")
-    with server(pets_bundle, tmp_path / "log", runtime) as port:
+    with server(pets_bundle, tmp_path / "log", runtime, PLAYGROUND="1") as port:
         for path, file, kind in (
             ("/", "index.html", "text/html; charset=utf-8"),
             ("/playground/worker.js", "worker.js", "text/javascript; charset=utf-8"),
@@ -278,7 +318,9 @@ def test_the_playground_is_served_where_it_is_wanted(runtime, pets_bundle, tmp_p
         ):
             status, headers, content = ask(port, "GET", path)
             assert (status, headers["Content-Type"]) == (200, kind)
-            assert "default-src 'self'" in headers["Content-Security-Policy"]
+            policy = headers["Content-Security-Policy"]
+            assert "default-src 'self'" in policy and "frame-ancestors 'none'" in policy
+            assert headers["X-Content-Type-Options"] == "nosniff" and headers["API-Version"]
             assert file is None or content == (built / file).read_bytes()
         assert ask(port, "HEAD", "/")[::2] == (200, b"")
         for path in ("/playground/../function.js", "/playground/%2e%2e/main.py", "/index.html"):

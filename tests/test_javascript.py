@@ -179,9 +179,10 @@ def test_scores_are_rounded_alike(ask):
     assert ask("round", numbers) == [round(p, decoding.DIGITS) for p in numbers]
 
 
-def test_the_api_is_described_alike(ask):
-    described = openapi.describe(contracts.parse(CONTRACT, PETS), "pets-0.1.0")
-    assert ask("describe", CONTRACT, PETS, "pets-0.1.0") == described
+@pytest.mark.parametrize("keyed", [False, True])
+def test_the_api_is_described_alike(ask, keyed):
+    described = openapi.describe(contracts.parse(CONTRACT, PETS), keyed)
+    assert ask("describe", CONTRACT, PETS, keyed) == described
 
 
 @pytest.fixture(scope="module")

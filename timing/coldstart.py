@@ -35,6 +35,8 @@ def arguments(given: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--text", required=True, help="what is asked")
     parser.add_argument("--expect", required=True, metavar="TASK=LABEL", type=_expected,
                         help="what must be answered")  # fmt: skip
+    parser.add_argument("--header", action="append", default=[], metavar="'NAME: VALUE'",
+                        type=_header, help="of every request, such as an Authorization")
     parser.add_argument("--starts", type=_natural, default=30, help="of each (default: 30)")
     parser.add_argument("--cpus", type=_cpus, action="append", help="limit, such as 0.5")
     parser.add_argument("--memory", type=_size, action="append",
@@ -61,7 +63,7 @@ def arguments(given: list[str] | None) -> argparse.Namespace:
 
 def main(given: list[str] | None = None) -> None:
     options = arguments(given)
-    question = Question(options.text, *options.expect)
+    question = Question(options.text, *options.expect, dict(options.header))
     try:
         if options.out.is_dir():
             raise LabError(f"{options.out}: found a folder, expected a file to write")
@@ -176,6 +178,13 @@ def _expected(text: str) -> tuple[str, str]:
     if not (task and equals and label):
         raise argparse.ArgumentTypeError(f"found {text!r}, expected such as source=plant")
     return task, label
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = (part.strip() for part in text.partition(":"))
+    if not (name and colon and value and text.isprintable()):
+        raise argparse.ArgumentTypeError("found no header, expected such as 'X-API-Key: KEY'")
+    return name, value
 
 
 def _natural(text: str) -> int:

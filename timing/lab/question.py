@@ -6,7 +6,7 @@ import json
 import select
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import urlsplit
 
@@ -19,16 +19,18 @@ LOOK_S = 0.1  # how often one looks whether the server that is to answer still l
 
 @dataclass(frozen=True)
 class Question:
-    """`text` must be given `label` for `task`: fast and wrong is no answer."""
+    """`text` must be given `label` for `task`: fast and wrong is no answer. `headers` say who asks,
+    and are shown nowhere."""
 
     text: str
     task: str
     label: str
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
 
     def check(self, status: int, content: bytes) -> None:
         """Raises LabError where this is not the right answer."""
         if status != 200:
-            hint = " (may anyone call it?)" if status in (401, 403) else ""
+            hint = " (who asks? see --header)" if status in (401, 403) else ""
             raise LabError(f"found HTTP status {status}{hint}, expected 200")
         try:
             given = json.loads(content)["results"][0][self.task]
@@ -62,7 +64,7 @@ def ask(
     Raises OSError where the connection ends or the time is up, LabError where no HTTP comes back.
     """
     body = json.dumps({"text": question.text})
-    headers = {"Content-Type": "application/json", "User-Agent": AGENT}
+    headers = {**question.headers, "Content-Type": "application/json", "User-Agent": AGENT}
     deadline = time.monotonic() + timeout_s
     try:
         connection.request("POST", "/classify", body, headers)
