@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import bisect
 import contextlib
-import functools
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from http.client import HTTPException
 
 from benchmarks.stages.subjects import Stage
 from timing.coldstart import progress
-from timing.lab import LabError, cgroup, local, question, report
-from timing.lab.local import Bench, Configuration
+from timing.lab import LabError, cgroup, local, process, question, report
+from timing.lab.local import Bench, Configuration, Server
 
 CPUS = 1.0
 MEMORY = ("128Mi", "256Mi", "512Mi", "1Gi", "2Gi", "4Gi")  # the settings of Cloud Run
@@ -25,9 +24,10 @@ PHRASES = [
     for what in ("tomato", "basil", "salmon", "oat", "almond", "mushroom", "onion", "plum",
                  "barley", "lentil", "pepper", "cheese", "chicken", "carrot", "rice")
 ]  # fmt: skip
+PHRASE_S = 60  # that the answer to one may take
 WARM_UP = 20  # of the phrases, which are not counted
-FEW = 5  # phrases where memory is looked at, not time
-MOST_READING = 2  # times what is read from storage without a limit
+FEW = PHRASES[:5]  # where memory is looked at, not time
+REREAD = 1 / 4  # of the memory it has; a server that reads more for a few phrases lives off storage
 
 
 def measure(stages: Sequence[Stage], bench: Bench, starts: int) -> list[dict]:
@@ -47,17 +47,20 @@ def measure(stages: Sequence[Stage], bench: Bench, starts: int) -> list[dict]:
                 configuration = Configuration(stage.command, cpus)
                 # One whose files are read from storage brings them into the cache for the next.
                 if bench.drops_page_cache:
-                    dropped[stage].append(local.start(configuration, bench, few))
+                    dropped[stage].append(local.start(
+                        configuration, bench, lambda server: infer(server, FEW)
+                    ))  # fmt: skip
                 elif n == 0:
                     local.first(stage.command, bench, traced=False)
                 found: list[float] = []
                 kept[stage].append(local.start(
-                    configuration, warm, lambda url, found=found: found.extend(infer(url, PHRASES))
+                    configuration, warm,
+                    lambda server, found=found: found.extend(infer(server, PHRASES)),
                 ))  # fmt: skip
                 inference[stage] += [{"inference_ms": ms} for ms in found[WARM_UP:]]
         for stage in stages:
             progress(f"smallest memory: {stage.name}")
-            memory[stage] = smallest(Configuration(stage.command, cpus), bench, dropped[stage])
+            memory[stage] = smallest(Configuration(stage.command, cpus), bench)
     finally:
         progress("")
     return [
@@ -75,13 +78,13 @@ def measure(stages: Sequence[Stage], bench: Bench, starts: int) -> list[dict]:
     ]
 
 
-def infer(url: str, phrases: Sequence[str]) -> list[float]:
+def infer(server: Server, phrases: Sequence[str]) -> list[float]:
     """The ms that the server itself took for each phrase, by its Server-Timing header: from the
     text to the labels, without HTTP. Empty where it does not tell. Raises LabError."""
     found: list[float] = []
     asked = 0
     try:
-        with contextlib.closing(question.connect(url, local.GRACE_S * 10)) as connection:
+        with contextlib.closing(question.connect(server.url, PHRASE_S)) as connection:
             for phrase in phrases:
                 body = json.dumps({"text": phrase})
                 connection.request("POST", "/classify", body, {"Content-Type": "application/json"})
@@ -98,37 +101,38 @@ def infer(url: str, phrases: Sequence[str]) -> list[float]:
     return found
 
 
-few = functools.partial(infer, phrases=PHRASES[:FEW])
-
-
-def smallest(configuration: Configuration, bench: Bench, unlimited: Sequence[dict]) -> dict:
+def smallest(configuration: Configuration, bench: Bench) -> dict:
     """`memory`, the smallest setting under which it answers without a process being killed and
     without living off its storage (None where there is none, or none can be set); `refused`, by
-    smaller setting why not. `unlimited` are starts without one."""
+    setting that was tried why not."""
     refused: dict[str, str] = {}
     if cgroup.MEMORY not in bench.controllers:
         return {"memory": None, "refused": refused}
-    read = [sample.get("read_storage_bytes", 0) for sample in unlimited]
-    most = MOST_READING * max(read, default=0)
 
     def survives(memory: str) -> bool:
         limited = replace(configuration, memory=memory)
+        most = int(local.parse_size(memory) * REREAD)
         try:
-            found = local.start(limited, bench, few).get("read_storage_bytes", 0)
-            # It was not killed because the kernel threw out its code and its mapped weights, and
-            # read them again for every phrase.
-            if most and found > most:
-                raise LabError(f"found {found >> 20} MiB read from storage, expected at most "
-                               f"{most >> 20} MiB")  # fmt: skip
+            local.start(limited, bench, lambda server: frugal(server, most))
         except LabError as error:
             refused[memory] = str(error).removeprefix(f"{limited.name}: ")
             return False
         return True
 
-    n = first(MEMORY, survives)
+    # By halves: what survives one setting survives the larger ones.
+    n = bisect.bisect_left(MEMORY, True, key=survives)
     return {"memory": MEMORY[n] if n < len(MEMORY) else None, "refused": refused}
 
 
-def first(settings: Sequence[str], survives: Callable[[str], bool]) -> int:
-    """The place of the first setting that is survived; what survives one survives larger ones."""
-    return bisect.bisect_left(settings, True, key=survives)
+def frugal(server: Server, most: int) -> None:
+    """Raises LabError where it reads over `most` bytes from storage for a few phrases: it was not
+    killed because the kernel throws out its code and its mapped weights, to read them again."""
+
+    def read() -> int:
+        return process.usage(process.members(server.pid)).get("read_storage_bytes", 0)
+
+    before = read()
+    infer(server, FEW)
+    if (found := read() - before) > most:
+        raise LabError(f"found {found >> 20} MiB read from storage for {len(FEW)} phrases, "
+                       f"expected at most {most >> 20} MiB")  # fmt: skip

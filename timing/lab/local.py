@@ -50,17 +50,22 @@ class Bench:
     drops_page_cache: bool = False
 
 
-Then = Callable[[str], object]
+@dataclass(frozen=True)
+class Server:
+    """One that has given the right answer; `pid` leads the session of all its processes."""
+
+    url: str
+    pid: int
 
 
 def start(
-    configuration: Configuration, bench: Bench, then: Then = lambda url: None
+    configuration: Configuration, bench: Bench, then: Callable[[Server], object] | None = None
 ) -> dict[str, float]:
     """Measure one start: `listening_ms` until a connection stands and `first_answer_ms` until the
     right answer is here, both from the start of the process; durations as in lines.py, bytes as in
     process.py and, where there is a group, its `cgroup_peak_bytes`. Raises LabError.
 
-    `then` gets the server's url after the right answer; what it makes the server use counts.
+    `then` is called after the right answer; what it makes the server use counts.
     """
     if bench.drops_page_cache:
         drop_page_cache()
@@ -89,7 +94,7 @@ def _start(
     name: str,
     bench: Bench,
     group: cgroup.Group | None,
-    then: Then = lambda url: None,
+    then: Callable[[Server], object] | None = None,
 ) -> dict:
     port = free_port(bench.port)
     command = [word.replace("{port}", str(port)) for word in command]
@@ -118,7 +123,8 @@ def _start(
             url = f"http://127.0.0.1:{port}"
             listening, answered = _first_answer(url, bench, look)
             try:
-                then(url)
+                if then:
+                    then(Server(url, server.pid))
             finally:  # that it was killed says more than that it does not answer
                 look()
         except LabError as error:
