@@ -16,7 +16,7 @@ export PYTHONPATH := .
 export TOKENIZERS_PARALLELISM := false
 
 help:
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
 serve: .venv-serve/done ## the function on port 8080 (PORT=…, BUNDLE=…), serving requirements only
 	BUNDLE='$(BUNDLE)' .venv-serve/bin/functions-framework \
