@@ -31,7 +31,7 @@ def main() -> None:
     dev = [row for row in dataset.read(options.data, contract) if row.split == "dev"]
     fitted = {}
     if dev:
-        model = models.Model(contract, wordpiece, models.open_session(str(options.int8)))
+        model = models.Model(contract, wordpiece, models.open_session(options.int8.read_bytes()))
         ids = [wordpiece.encode(row.text, contract) for row in dev]
         fitted = calibration.fit(np.array(model.infer(ids)), dev, contract)
     content = json.loads(path.read_text("utf-8"))

@@ -13,9 +13,9 @@ DIGITS = 4  # of a score in an answer
 def probabilities(logits, contract: Contract) -> list[float]:
     """The probability of every label, length L, in the order of the contract's columns.
 
-    logits: float32 (T, L) of one text. Task n of N is read at row T-1-N+n, its control token, over
-    its own columns: a softmax for `single` (divided by its temperature first), a sigmoid each for
-    `multi`.
+    logits: T rows of float32 (L,) of one text. Task n of N is read at row T-1-N+n, its control
+    token, over its own columns: a softmax for `single` (divided by its temperature first), a
+    sigmoid each for `multi`.
     """
     found: list[float] = []
     first = len(logits) - 1 - len(contract.tasks)

@@ -27,6 +27,7 @@ from function import model as models
 from function import openapi, playground, request
 from function.contract import ContractError
 from function.errors import Problem, named
+from function.ort import OrtError
 from function.wordpiece import VocabularyError
 from timing import headers
 
@@ -47,7 +48,7 @@ def start() -> models.Model:
     folder = os.environ.get("BUNDLE") or ROOT / "bundle"
     try:
         return models.load(folder)
-    except (models.BundleError, ContractError, VocabularyError, OSError) as error:
+    except (models.BundleError, OrtError, ContractError, VocabularyError, OSError) as error:
         sys.exit(f"error: {error}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path, PurePosixPath
 
 from function import contract as contracts
@@ -12,20 +13,13 @@ from function import wordpiece as wordpieces
 from function.cache import Cache
 from function.contract import Contract
 from function.decode import decode, probabilities
+from function.ort import Api, OrtError, Session
 from function.wordpiece import WordPiece
 from timing import startup, timed
 
-# Last and one by one, because these two are most of a cold start.
-startup.mark("function")
-import numpy as np  # noqa: E402
-
-startup.mark("numpy")
-import onnxruntime  # noqa: E402
-
-startup.mark("onnxruntime")
-
 MODEL = "onnx/model_quantized.onnx"
 NEEDED = (MODEL, "contract.json", "vocab.txt")
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 CACHED = 4_096  # answers remembered, about 6 MB for the 34 labels of the ingredients
 
 
@@ -41,38 +35,37 @@ class Model:
         self,
         contract: Contract,
         wordpiece: WordPiece,
-        session: onnxruntime.InferenceSession,
+        session: Session,
         fingerprint: str = "",
     ):
-        columns = session.get_outputs()[0].shape[-1]
-        if columns != len(contract.columns):
+        if session.columns != len(contract.columns):
             raise BundleError(
-                f"{MODEL}: found {columns} logit columns, expected one for each of the "
+                f"{MODEL}: found {session.columns} logit columns, expected one for each of the "
                 f"{len(contract.columns)} labels of the contract"
+            )
+        if not set(session.inputs) <= set(INPUTS):
+            raise BundleError(
+                f"{MODEL}: found inputs {', '.join(session.inputs)}, expected {', '.join(INPUTS)}"
             )
         self.contract = contract
         self.wordpiece = wordpiece
         self.session = session
         self.fingerprint = fingerprint  # sha256 of the model file
         self.cache = Cache(CACHED)
-        self._typed = any(given.name == "token_type_ids" for given in session.get_inputs())
 
     @property
     def id(self) -> str:
         """Name and version, such as `ingredients-1.0.0`."""
         return "-".join(filter(None, (self.contract.name, self.contract.version)))
 
-    def run(self, ids: Sequence[int]) -> np.ndarray:
-        """Logits, float32 (T, L), of one encoded text of T ids.
+    def run(self, ids: Sequence[int]) -> list[memoryview]:
+        """Logits, T rows of float32 (L,), of one encoded text of T ids. Raises OrtError.
 
         One text at a time on purpose: dynamic quantization scales the activations of a whole
         tensor, so in a batch an answer would depend on its neighbours.
         """
-        input_ids = np.array([ids], np.int64)
-        given = {"input_ids": input_ids, "attention_mask": np.ones_like(input_ids)}
-        if self._typed:
-            given["token_type_ids"] = np.zeros_like(input_ids)
-        return self.session.run(None, given)[0][0]
+        ones, zeros = [1] * len(ids), [0] * len(ids)
+        return self.session.run(input_ids=ids, attention_mask=ones, token_type_ids=zeros)
 
     def infer(self, encoded: Sequence[Sequence[int]]) -> list[list[float]]:
         """The probabilities of each encoded text, from the cache where it is known."""
@@ -119,35 +112,26 @@ def load(folder: str | Path) -> Model:
             "as in the manifest"
         )
     startup.mark("contract")
+    Api.get()
+    startup.mark("onnxruntime")
     model = Model(contract, wordpiece, open_session(content), fingerprint)
     startup.mark("session")
     try:
         logits = model.run(wordpiece.encode("", contract))
-    except Exception as error:  # onnxruntime's own exceptions share no public base
-        raise BundleError(f"{MODEL}: found a graph that does not run ({_line(error)})") from None
-    if not np.isfinite(logits).all():
+    except OrtError as error:
+        raise BundleError(f"{MODEL}: found a graph that does not run ({error})") from None
+    if not all(isfinite(x) for row in logits for x in row):
         raise BundleError(f"{MODEL}: found logits that are no numbers, expected finite ones")
     startup.mark("warm-up")
     return model
 
 
-def open_session(model: str | bytes) -> onnxruntime.InferenceSession:
-    """A session on one thread over an ONNX file or its content. Raises BundleError."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    # Spinning threads would burn the CPU that Cloud Run bills; export optimised the graph already.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
+def open_session(model: bytes) -> Session:
+    """A session on one thread over the content of an ONNX file. Raises BundleError."""
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise BundleError(f"{MODEL}: found what onnxruntime cannot open ({_line(error)})") from None
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+        return Session(model)
+    except OrtError as error:
+        raise BundleError(f"{MODEL}: found what onnxruntime cannot open ({error})") from None
 
 
 def verify(folder: Path) -> tuple[str, bytes, str]:

@@ -52,7 +52,7 @@ def main() -> None:
 
     def by_int8() -> np.ndarray:
         path = run / "onnx" / "model_quantized.onnx"
-        model = models.Model(contract, wordpiece, models.open_session(str(path)))
+        model = models.Model(contract, wordpiece, models.open_session(path.read_bytes()))
         return np.array(model.infer([wordpiece.encode(text, contract) for text in texts]))
 
     report: dict = {"rows": {"train": len(train), **{k: len(v) for k, v in parts.items()}},
