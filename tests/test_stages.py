@@ -14,7 +14,7 @@ import pytest
 from benchmarks import figures, tables
 from benchmarks.stages import __main__ as stages
 from benchmarks.stages import measure, models, size, table
-from benchmarks.stages.subjects import STAGES, Stage
+from benchmarks.stages.subjects import SERVING, STAGES, Stage
 from tests.cold import groups, server
 from tests.conftest import ROOT
 from timing import coldstart
@@ -73,6 +73,11 @@ def test_every_source_of_a_stage_is_there():
     sources = {word for word in words if word.startswith(("function/", "benchmarks/"))}
     assert len(sources) == 5
     assert [path for path in files | sources if not (ROOT / path).exists()] == []
+
+
+def test_what_is_counted_is_what_serving_requires():
+    lines = (ROOT / "function" / "requirements.txt").read_text().splitlines()
+    assert {line.split("=")[0] for line in lines if line[:1].isalpha()} == set(SERVING)
 
 
 @pytest.fixture
