@@ -54,7 +54,8 @@ def main(given: list[str] | None = None, stages: Sequence[Stage] = STAGES) -> No
             "cpus": CPUS if cgroup.CPU in bench.controllers else None,
             "starts": options.starts,
             "stages": measure(stages, bench, options.starts),
-            "notes": [note for note in notes if not note.startswith("files were not counted")],
+            "notes": [f"{note[:1].upper()}{note[1:]}." for note in notes
+                      if not note.startswith("files were not counted")],
         }
         report.write(options.out, measured)
     except LabError as error:
@@ -64,7 +65,6 @@ def main(given: list[str] | None = None, stages: Sequence[Stage] = STAGES) -> No
     except KeyboardInterrupt:
         sys.exit("error: interrupted")
     print(table.table(measured))
-    print(*measured["notes"], sep="\n")
 
 
 def _end(number: int, _frame) -> None:
