@@ -54,6 +54,15 @@ bench: .venv/done ## latency and portability of the bundle, then the README's ta
 	$(PY) -m benchmarks.portability
 	$(PY) -m benchmarks.tables
 
+bench-stages: .venv/done .venv-serve/done build/stages/done stage-node ## cold start, memory and inference from three BERT-base to the bundle
+	$(PY) -m benchmarks.stages $(OPTIONS)
+	$(PY) -m benchmarks.tables
+
+# 1.8 GB: three BERT-base models and one, of random weights.
+build/stages/done: benchmarks/stages/models.py bundle/contract.json bundle/vocab.txt | .venv/done
+	$(PY) -m benchmarks.stages.models build/stages
+	touch $@
+
 coldstart: .venv-serve/done ## cold starts of the function on this machine (OPTIONS='--cpus 0.5 …')
 	.venv-serve/bin/python -m timing.coldstart --text 'smoked paprika' --expect source=plant \
 	    $(OPTIONS) '.venv-serve/bin/functions-framework --source function/main.py --target classify'
@@ -120,5 +129,5 @@ node_modules/.package-lock.json: package.json package-lock.json
 	.venv-serve/bin/pip install -q --require-hashes -r function/requirements.txt
 	touch $@
 
-.PHONY: help serve serve-node stage stage-node playground test train ship bench coldstart report parity \
+.PHONY: help serve serve-node stage stage-node playground test train ship bench bench-stages coldstart report parity \
     deploy rollback deploy-setup lock sbom venv

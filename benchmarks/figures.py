@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import matplotlib as mpl
 import numpy as np
 
@@ -64,3 +66,39 @@ def trade(
         axes.annotate(f"{name}, {size:.1f} MB", (x, y), xytext=(8, 4), textcoords="offset points")
     axes.set(title=title, xlabel="ms for one text, one thread", xscale="log")
     return figure
+
+
+def rows(names: list[str], panels: dict[str, dict[str, list[float | None]]]):
+    """A panel a quantity, its series as bars from left to right on a scale of powers of ten, with
+    their values; no bar where one is None."""
+    size = (3.2 * len(panels), 0.5 * len(names) + 1.2)
+    figure, all_axes = pyplot.subplots(1, len(panels), figsize=size, sharey=True)
+    for axes, (title, series) in zip(all_axes, panels.items(), strict=True):
+        height = 0.8 / len(series)
+        for n, (name, values) in enumerate(series.items()):
+            known = [(y, value) for y, value in enumerate(values) if value is not None]
+            if not known:
+                continue
+            drawn = axes.barh([y + (n - (len(series) - 1) / 2) * height for y, _ in known],
+                              [value for _, value in known], height, label=name,
+                              color=COLOURS[3 - n])  # fmt: skip
+            shown = [f"{value:,.0f}" if value >= 100 else f"{value:.2g}" for _, value in known]
+            axes.bar_label(drawn, shown, padding=3, fontsize=8)
+        axes.set(title=title, xscale="log")
+        axes.margins(x=0.4)
+        if len(series) > 1:
+            axes.legend(fontsize=7, ncols=len(series), frameon=False, loc="upper center",
+                        bbox_to_anchor=(0.5, -0.12))  # fmt: skip
+    all_axes[0].set_yticks(range(len(names)), names)
+    all_axes[0].invert_yaxis()
+    figure.tight_layout()
+    return figure
+
+
+def svg(figure) -> str:
+    """The figure as SVG, the same text from the same figures, and closed."""
+    content = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": "svg"}):
+        figure.savefig(content, format="svg", bbox_inches="tight", metadata={"Date": None})
+    pyplot.close(figure)
+    return content.getvalue()

@@ -9,9 +9,13 @@ import json
 import sys
 from pathlib import Path
 
+from benchmarks import figures
+from benchmarks.stages import table
 from training.metrics import headline
 
 README = Path("README.md")
+STAGES = Path("benchmarks/results/stages.json")
+PLOT = STAGES.with_suffix(".svg")
 LATENCY = Path("benchmarks/results/latency.json")
 TOKENIZERS = Path("benchmarks/results/tokenizers.json")
 BROWSER = Path("benchmarks/results/browser.json")
@@ -71,9 +75,18 @@ def slices() -> str:
     return "\n".join(rows)
 
 
+def stages() -> str:
+    return table.table(json.loads(STAGES.read_text("utf-8")))
+
+
+def plot() -> str:
+    """The stages' figures as SVG."""
+    return figures.svg(figures.rows(*table.panels(json.loads(STAGES.read_text("utf-8")))))
+
+
 def fresh(text: str) -> str:
     """`text` with every generated part made anew, between `<!-- name -->` and `<!-- /name -->`."""
-    for part in (accuracy, slices, latency, tokenizers, browser):
+    for part in (accuracy, slices, latency, stages, tokenizers, browser):
         head, tail = f"<!-- {part.__name__} -->", f"<!-- /{part.__name__} -->"
         before, _, rest = text.partition(head)
         _, _, after = rest.partition(tail)
@@ -86,7 +99,10 @@ def main() -> None:
     if "--check" in sys.argv:
         if fresh(text) != text:
             sys.exit("README.md: its tables are stale, expected `python -m benchmarks.tables`")
+        if PLOT.read_text("utf-8") != plot():
+            sys.exit(f"{PLOT}: is stale, expected `python -m benchmarks.tables`")
         return
+    PLOT.write_text(plot(), "utf-8")
     README.write_text(fresh(text), "utf-8")
 
 

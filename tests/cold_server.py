@@ -24,7 +24,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         Handler.asked += 1
-        status = {"404": 404, "starting": 503 if Handler.asked < 3 else 200}.get(how, 200)
+        status = {"404": 404, "starting": 503 if Handler.asked < 3 else 200,
+                  "tired": 200 if Handler.asked < 3 else 500}.get(how, 200)
+        if how == "quits" and Handler.asked == 3:
+            os._exit(7)
         if how == "silent":
             time.sleep(600)
         label = "fungus" if how == "wrong" else "plant"
@@ -35,6 +38,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         total = (time.perf_counter() - began) * 1e3
         log(span="startup", duration_ms=total, stages_ms={"sleep": slept, "rest": total - slept})
         self.send_response(status)
+        self.send_header("Server-Timing", "encode;dur=0.5, infer;dur=2.0")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content.encode())

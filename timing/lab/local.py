@@ -50,10 +50,23 @@ class Bench:
     drops_page_cache: bool = False
 
 
-def start(configuration: Configuration, bench: Bench) -> dict[str, float]:
+@dataclass(frozen=True)
+class Server:
+    """One that has given the right answer; `pid` leads the session of all its processes."""
+
+    url: str
+    pid: int
+
+
+def start(
+    configuration: Configuration, bench: Bench, then: Callable[[Server], object] | None = None
+) -> dict[str, float]:
     """Measure one start: `listening_ms` until a connection stands and `first_answer_ms` until the
     right answer is here, both from the start of the process; durations as in lines.py, bytes as in
-    process.py and, where there is a group, its `cgroup_peak_bytes`. Raises LabError."""
+    process.py and, where there is a group, its `cgroup_peak_bytes`. Raises LabError.
+
+    `then` is called after the right answer; what it makes the server use counts.
+    """
     if bench.drops_page_cache:
         drop_page_cache()
     with contextlib.ExitStack() as stack:
@@ -62,7 +75,7 @@ def start(configuration: Configuration, bench: Bench) -> dict[str, float]:
             size = parse_size(configuration.memory) if configuration.memory else None
             limits = cgroup.group(bench.controllers, configuration.cpus, size)
             group = stack.enter_context(limits)
-        return _start(words(configuration.command), configuration.name, bench, group)
+        return _start(words(configuration.command), configuration.name, bench, group, then)
 
 
 def first(command: str, bench: Bench, traced: bool) -> dict[str, int]:
@@ -76,7 +89,13 @@ def first(command: str, bench: Bench, traced: bool) -> dict[str, int]:
         return strace.count(Path(folder))
 
 
-def _start(command: list[str], name: str, bench: Bench, group: cgroup.Group | None) -> dict:
+def _start(
+    command: list[str],
+    name: str,
+    bench: Bench,
+    group: cgroup.Group | None,
+    then: Callable[[Server], object] | None = None,
+) -> dict:
     port = free_port(bench.port)
     command = [word.replace("{port}", str(port)) for word in command]
     # Appending, so that reading what was said does not move where the server writes.
@@ -98,10 +117,16 @@ def _start(command: list[str], name: str, bench: Bench, group: cgroup.Group | No
                 raise LabError(f"found {killed} of its processes killed for memory")
             if status is not None:
                 died = f"exit status {status}" if status >= 0 else f"signal {-status}"
-                raise LabError(f"it died at start, {died} ({lines.last_words(said())})")
+                raise LabError(f"it died, {died} ({lines.last_words(said())})")
 
         try:
-            listening, answered = _first_answer(f"http://127.0.0.1:{port}", bench, look)
+            url = f"http://127.0.0.1:{port}"
+            listening, answered = _first_answer(url, bench, look)
+            try:
+                if then:
+                    then(Server(url, server.pid))
+            finally:  # that it was killed says more than that it does not answer
+                look()
         except LabError as error:
             raise LabError(f"{name}: {error}") from None
         used = process.usage(process.members(server.pid))
