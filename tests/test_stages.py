@@ -76,7 +76,7 @@ def test_every_source_of_a_stage_is_there():
 
 
 def test_what_is_counted_is_what_serving_requires():
-    lines = (ROOT / "function" / "requirements.txt").read_text().splitlines()
+    lines = (ROOT / "function" / "requirements.in").read_text().splitlines()
     assert {line.split("=")[0] for line in lines if line[:1].isalpha()} == set(SERVING)
 
 
