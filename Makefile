@@ -41,8 +41,13 @@ stage-node: node_modules/.package-lock.json ## the Node function as a folder to 
 
 test: .venv/done $(if $(NODE_MODULES),build/playground/assets.json) ## lint and all tests, those of JavaScript where node is
 	.venv/bin/ruff check .
-	$(if $(NODE_MODULES),$(chromium) && npm run --silent types && npm run --silent test)
+	$(MAKE) --no-print-directory -j 2 --output-sync=line test-python $(if $(NODE_MODULES),test-js)
+
+test-python:
 	.venv/bin/pytest
+
+test-js:
+	$(chromium) && npm run --silent types && npm run --silent test
 
 train: $(TRAIN)/bundle/manifest.json ## the measured model: training split alone, figures on the test split
 
@@ -129,5 +134,5 @@ node_modules/.package-lock.json: package.json package-lock.json
 	.venv-serve/bin/pip install -q --require-hashes -r function/requirements.txt
 	touch $@
 
-.PHONY: help serve serve-node stage stage-node playground test train ship bench bench-stages coldstart report parity \
+.PHONY: help serve serve-node stage stage-node playground test test-python test-js train ship bench bench-stages coldstart report parity \
     deploy rollback deploy-setup lock sbom venv

@@ -1,17 +1,22 @@
 /** `npm pack`: only what is needed, and enough for a project that has nothing else. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 
 const folder = mkdtempSync(join(tmpdir(), 'package-'));
-const npm = (...command) => execFileSync('npm', [...command, '--json'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+const npm = (cwd, ...command) => execFileSync('npm', [...command, '--json'], { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
 let packed;
 
 before(() => {
-  const output = npm('pack', '-w', 'whippedup-classify', '--pack-destination', folder);
+  // A copy, for packing puts a bundle and types beside the code, and other tests run meanwhile.
+  const copy = join(folder, 'js_runtime');
+  cpSync('js_runtime', copy, { recursive: true });
+  cpSync('bundle', join(folder, 'bundle'), { recursive: true });
+  symlinkSync(resolve('node_modules'), join(folder, 'node_modules'));
+  const output = npm(copy, 'pack', '--pack-destination', folder);
   [packed] = Object.values(JSON.parse(output.slice(output.search(/^[[{]/m))));
 });
 after(() => rmSync(folder, { recursive: true }));
@@ -21,6 +26,7 @@ test('the package ships code, types and the model, nothing of the repository', (
   for (const name of ['index', 'wordpiece', 'node', 'web', 'function']) {
     assert.ok(paths.includes(`${name}.js`) && paths.includes(`types/${name}.d.ts`), name);
   }
+  assert.ok(paths.includes('bundle/manifest.json'));
   const other = paths.filter((path) => !/^(package\.json|README\.md|[a-z]+\.js|types\/[a-z]+\.d\.ts|bundle\/.+)$/.test(path));
   assert.deepEqual(other, []);
   assert.ok(packed.size <= 6e6, `${packed.size} bytes`);

