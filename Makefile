@@ -41,7 +41,7 @@ stage-node: node_modules/.package-lock.json ## the Node function as a folder to 
 
 test: .venv/done $(if $(NODE_MODULES),build/playground/assets.json) ## lint and all tests, those of JavaScript where node is
 	.venv/bin/ruff check .
-	$(MAKE) --no-print-directory -j 2 --output-sync=line test-python $(if $(NODE_MODULES),test-js)
+	$(MAKE) --no-print-directory -j 2 test-python $(if $(NODE_MODULES),test-js)
 
 test-python:
 	.venv/bin/pytest

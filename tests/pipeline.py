@@ -10,6 +10,9 @@ from tests.training_fixtures import write_base, write_contract, write_data
 from training import distill, evaluate, teacher
 
 
+LONG = ("--epochs", 16, "--rate", 1e-3, "--batch-size", 16)  # enough for the teacher of so few rows
+
+
 def run(stage, *arguments: object) -> None:
     """`python -m <stage> <arguments>`, in this process to save the imports."""
     before, sys.argv = sys.argv, [stage.__name__, *map(str, arguments)]
@@ -33,8 +36,8 @@ def finish(pets: dict[str, Path]) -> Path:
     """The folder of a finished run, every stage in its order."""
     out, data = pets["folder"] / "run", ("--data", pets["data"])
     int8 = out / "onnx" / "model_quantized.onnx"
-    run(teacher, "--base", pets["base"], "--contract", pets["contract"], *data, "--epochs", 10,
-        "--rate", 1e-3, "--batch-size", 16, "--out", out / "teacher")  # fmt: skip
+    run(teacher, "--base", pets["base"], "--contract", pets["contract"], *data, *LONG,
+        "--out", out / "teacher")  # fmt: skip
     run(distill, "--teacher", out / "teacher", *data, "--size", 1_200, "--epochs", 15,
         "--align", 1, "--foreign", 1, "--out", out / "student")  # fmt: skip
     run(to_onnx, "--student", out / "student", "--out", out / "onnx" / "model.onnx")

@@ -103,8 +103,11 @@ def test_a_port_in_use_is_told(lab, alive):
 def test_a_signal_leaves_no_process_behind(alive, tmp_path, number):
     command = [sys.executable, "-m", "timing.coldstart", *ASKED, "--out", str(tmp_path / "out"),
                server(0, "silent")]  # fmt: skip
-    running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               text=True)  # fmt: skip
+    running = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # These tests may run in the background, where a shell has Ctrl-C ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     deadline = time.monotonic() + 30
     while len(alive()) < 4:  # the lab, the server and what it left behind
         assert running.poll() is None and time.monotonic() < deadline

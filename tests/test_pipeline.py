@@ -10,7 +10,7 @@ from transformers import pipeline
 
 from function import contract as contracts
 from function import model as models
-from tests.pipeline import run
+from tests.pipeline import LONG, run
 from training import baseline, teacher
 from training.parts import divide
 
@@ -82,7 +82,7 @@ def test_what_tfidf_said_is_kept_for_the_data_it_was_fitted_on(finished, pets, t
 def test_a_finished_stage_is_not_done_again(finished, pets, capsys):
     before = (finished / "teacher" / "model.safetensors").stat().st_mtime_ns
     run(teacher, "--base", pets["base"], "--contract", pets["contract"], "--data", pets["data"],
-        "--epochs", 10, "--rate", 1e-3, "--batch-size", 16, "--out", finished / "teacher")
+        *LONG, "--out", finished / "teacher")
     assert "finished already" in capsys.readouterr().out
     assert (finished / "teacher" / "model.safetensors").stat().st_mtime_ns == before
 

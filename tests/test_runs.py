@@ -74,8 +74,8 @@ def test_freed_memory_is_kept_for_the_next_batch():
 
         def faults():
             before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-            for _ in range(20):
-                b"x" * (8 << 20)
+            for _ in range(5):
+                b"x" * (40 << 20)
             return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
         (runs.keep_memory if sys.argv[1] == "keep" else int)()

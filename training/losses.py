@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from function.contract import Contract
 
-FLOOR = -12.0  # below this a logit is as good as never
+FLOOR = -12.0  # so far below another, or 0, a logit is as good as never
 
 
 def loss(
@@ -46,12 +46,16 @@ def foreign(rows: torch.Tensor, contract: Contract) -> torch.Tensor:
     """Small where, at each task's position, the labels of the other tasks are very unlikely: then
     the likeliest of all labels there, which stock pipelines print, is the task's own answer.
 
-    rows: (B, tasks, L) logits at the control positions.
+    rows: (B, tasks, L) logits at the control positions. For a `single` task unlikely means far below
+    its own best, since a softmax leaves open how high its logits lie.
     """
-    others = torch.ones(rows.shape[1:], dtype=torch.bool, device=rows.device)
+    every = []
     for t, task in enumerate(contract.tasks):
-        others[t, task.start : task.stop] = False
-    return functional.softplus(rows[:, others].float() - FLOOR).mean() if others.any() else 0.0
+        logits = rows[:, t].float()
+        others = torch.cat([logits[:, : task.start], logits[:, task.stop :]], 1)
+        best = logits[:, task.start : task.stop].amax(1, keepdim=True)
+        every.append(functional.softplus(others - FLOOR - (best if task.kind == "single" else 0)))
+    return torch.cat(every, 1).mean() if len(every) > 1 else rows.new_zeros(())
 
 
 def probabilities(
