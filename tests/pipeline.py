@@ -9,8 +9,7 @@ from export import bundle, calibrate, check_parity, make_golden, quantize, to_on
 from tests.training_fixtures import write_base, write_contract, write_data
 from training import distill, evaluate, teacher
 
-
-LONG = ("--epochs", 16, "--rate", 1e-3, "--batch-size", 16)  # enough for the teacher of so few rows
+LONG = ("--epochs", 16, "--rate", 1e-3, "--batch-size", 16)  # for so few rows
 
 
 def run(stage, *arguments: object) -> None:

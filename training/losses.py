@@ -46,8 +46,8 @@ def foreign(rows: torch.Tensor, contract: Contract) -> torch.Tensor:
     """Small where, at each task's position, the labels of the other tasks are very unlikely: then
     the likeliest of all labels there, which stock pipelines print, is the task's own answer.
 
-    rows: (B, tasks, L) logits at the control positions. For a `single` task unlikely means far below
-    its own best, since a softmax leaves open how high its logits lie.
+    rows: (B, tasks, L) logits at the control positions. For a `single` task unlikely means far
+    below its own best, since a softmax leaves open how high its logits lie.
     """
     every = []
     for t, task in enumerate(contract.tasks):
