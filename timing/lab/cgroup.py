@@ -11,13 +11,14 @@ import errno
 import itertools
 import os
 import re
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from timing.lab import LabError
-from timing.lab.process import kill
+from timing.lab.process import send
 
 PROC = Path("/proc/self")
 CPU, MEMORY = "cpu", "memory"
@@ -197,7 +198,7 @@ def _remove(folder: Path) -> None:
     while folder.is_dir():
         with contextlib.suppress(OSError):
             for pid in (folder / "cgroup.procs").read_text().split():
-                kill(int(pid))
+                send(int(pid), signal.SIGKILL)
         with contextlib.suppress(OSError):
             folder.rmdir()
             return

@@ -48,13 +48,19 @@ def stop(process: subprocess.Popen, grace_s: float) -> None:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(grace_s)
+    # None may bear another while they are counted: that one would outlive them.
+    halted: set[int] = set()
+    while new := set(members(process.pid)) - halted:
+        for pid in new:
+            send(pid, signal.SIGSTOP)
+        halted |= new
     deadline = time.monotonic() + KILL_S
     while True:
         left = members(process.pid)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)  # where there is no /proc to look in
         for pid in left:
-            kill(pid)
+            send(pid, signal.SIGKILL)
         if process.poll() is not None and not left:
             return
         if time.monotonic() > deadline:
@@ -62,9 +68,9 @@ def stop(process: subprocess.Popen, grace_s: float) -> None:
         time.sleep(0.002)
 
 
-def kill(pid: int) -> None:
+def send(pid: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
 
 
 def members(leader: int) -> list[int]:
