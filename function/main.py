@@ -23,7 +23,7 @@ import functions_framework
 
 import timing
 import timing.startup  # first of ours: what came before it was the framework
-from function import guard, openapi, playground, request
+from function import guard, playground, request
 from function import model as models
 from function.contract import ContractError
 from function.errors import Problem, named
@@ -55,7 +55,7 @@ def start() -> tuple[guard.Guard, models.Model]:
 
 
 GUARD, MODEL = start()
-VERSIONS = {"API-Version": openapi.VERSION, "Model-Version": MODEL.id}
+VERSIONS = {"API-Version": request.VERSION, "Model-Version": MODEL.id}
 PAGES = (
     playground.files(ROOT / "build" / "playground") if os.environ.get("PLAYGROUND") == "1" else {}
 )
@@ -108,9 +108,11 @@ def route(asked: flask.Request, log: dict) -> flask.Response:
     if asked.path == "/health":
         return respond(b'{"status": "ok"}')
     if asked.path == "/ready":  # the model was warmed up before the server began to listen
-        ready = {"status": "ready", "api": openapi.VERSION, "model": MODEL.id}
+        ready = {"status": "ready", "api": request.VERSION, "model": MODEL.id}
         return respond(json.dumps(ready).encode())
     if asked.path == "/openapi.json":
+        from function import openapi  # hardly ever asked for: no cold start waits for it
+
         keyed = GUARD.key is not None
         return respond(json.dumps(openapi.describe(MODEL.contract, keyed)).encode())
     GUARD.admit(asked.headers)
@@ -164,7 +166,7 @@ def answered(texts: list[str], scores: bool, log: dict) -> flask.Response:
     results, stages = MODEL.answer(texts, scores)
     log |= {"texts": len(texts), "characters": sum(map(len, texts)), "digest": GUARD.digest(texts)}
     log |= {f"{name}_ms": round(ms, 3) for name, ms in stages.items()}
-    found = {"api": openapi.VERSION, "model": MODEL.id, "results": results}
+    found = {"api": request.VERSION, "model": MODEL.id, "results": results}
     answer = respond(json.dumps(found, ensure_ascii=False).encode())
     answer.headers["Server-Timing"] = headers.server_timing(stages)
     return answer

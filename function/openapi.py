@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from function.contract import Contract, Task
 from function.guard import KEY_HEADER
-from function.request import MAX_CHARACTERS, MAX_TEXTS
+from function.request import MAX_CHARACTERS, MAX_TEXTS, VERSION
 
-VERSION = "1.1.0"  # of the API, semantic; what changed is in CHANGELOG.md
 REFUSED = {
     "400": "the body is no JSON or could not be read",
     "401": "the API key is missing or wrong",

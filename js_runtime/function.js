@@ -21,9 +21,9 @@ import * as guards from './guard.js';
 import { serverTiming, traceOf } from './headers.js';
 import { write } from './log.js';
 import { load } from './node.js';
-import { describe, VERSION } from './openapi.js';
+import { describe } from './openapi.js';
 import { files, read } from './playground.js';
-import { parse, scoresOf, textOf, textsOf } from './request.js';
+import { parse, scoresOf, textOf, textsOf, VERSION } from './request.js';
 import { timing } from './timing.js';
 
 const GET = ['GET', 'HEAD'];

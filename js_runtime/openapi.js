@@ -7,9 +7,8 @@
  * @typedef {Record<string, any>} Part of the document
  */
 import { KEY_HEADER } from './guard.js';
-import { MAX_CHARACTERS, MAX_TEXTS } from './request.js';
+import { MAX_CHARACTERS, MAX_TEXTS, VERSION } from './request.js';
 
-export const VERSION = '1.1.0'; // of the API, semantic; what changed is in CHANGELOG.md
 /** @type {Record<string, string>} */
 const REFUSED = {
   400: 'the body is no JSON or could not be read',

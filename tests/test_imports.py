@@ -91,6 +91,11 @@ def test_the_served_function_brings_nothing_heavy(pets_bundle):
     assert not found & (HEAVY | {"training", "export", "numpy", "onnxruntime"})
 
 
+def test_the_description_is_loaded_only_when_it_is_asked_for(pets_bundle):
+    code = "import function.main; assert 'function.openapi' not in sys.modules"
+    assert "function" in loaded(code, pets_bundle)
+
+
 def test_the_timing_library_brings_only_the_standard_library(pets_bundle):
     assert not loaded("import timing", pets_bundle) & ({"numpy", "flask"} | ROOMS - {"timing"})
 
