@@ -3,8 +3,9 @@
     functions-framework --source function/main.py --target classify
 
 The bundle is `BUNDLE` or the folder `bundle/` beside this one. It is loaded and warmed up before
-the server listens; a bad one ends the process with one line. With `PLAYGROUND=1` the page that
-`make playground` builds is served at `/`. What else the environment decides is in guard.py.
+the server listens; a bad one ends the process with one line. After a SIGHUP what is in that folder
+then takes over (swap.py). With `PLAYGROUND=1` the page that `make playground` builds is served at
+`/`. What else the environment decides is in guard.py.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from function import guard, playground, request
 from function import model as models
 from function.contract import ContractError
 from function.errors import Problem, named
+from function.model import Model
 from function.ort import OrtError
+from function.swap import Served
 from function.wordpiece import VocabularyError
 from timing import headers
 
@@ -43,19 +46,19 @@ MAX_AGE = 86_400  # seconds an answer to a GET may be kept; its ETag changes wit
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def start() -> tuple[guard.Guard, models.Model]:
+def start() -> tuple[guard.Guard, Served]:
     """Guard and model, or the end of the process with one line that says what is wrong."""
     folder = os.environ.get("BUNDLE") or ROOT / "bundle"
     try:
-        return guard.read(os.environ), models.load(folder)
+        return guard.read(os.environ), Served(folder, models.load(folder))
     except (
         guard.GuardError, models.BundleError, OrtError, ContractError, VocabularyError, OSError
     ) as error:  # fmt: skip
         sys.exit(f"error: {error}")
 
 
-GUARD, MODEL = start()
-VERSIONS = {"API-Version": request.VERSION, "Model-Version": MODEL.id}
+GUARD, SERVED = start()
+SERVED.listen()
 PAGES = (
     playground.files(ROOT / "build" / "playground") if os.environ.get("PLAYGROUND") == "1" else {}
 )
@@ -65,10 +68,11 @@ PAGES = (
 def classify(asked: flask.Request) -> flask.Response:
     """Answer one request. Never raises: what nobody expected is a 500 problem document."""
     log: dict = {}
+    model = SERVED.model  # of all of this answer, whatever takes over meanwhile
     headers.receive(asked.headers)
     with timing.startup.invocation("request") as span:
         try:
-            answer = route(asked, log)
+            answer = route(asked, model, log)
         except Problem as problem:
             answer = respond(problem.document(), problem.status, "application/problem+json")
             answer.headers.update(problem.headers)
@@ -81,7 +85,8 @@ def classify(asked: flask.Request) -> flask.Response:
         # functions-framework reads what is left of a body after the answer, all of it into memory
         # and with an exception where it was cut: there is nothing left.
         asked.stream = io.BytesIO()
-    for name, value in (guard.HEADERS | VERSIONS | GUARD.cors(asked.headers)).items():
+    versions = {"API-Version": request.VERSION, "Model-Version": model.id}
+    for name, value in (guard.HEADERS | versions | GUARD.cors(asked.headers)).items():
         answer.headers.setdefault(name, value)
     timing.emit({
         "severity": "ERROR" if answer.status_code >= 500 else "INFO",
@@ -92,7 +97,7 @@ def classify(asked: flask.Request) -> flask.Response:
     return answer
 
 
-def route(asked: flask.Request, log: dict) -> flask.Response:
+def route(asked: flask.Request, model: Model, log: dict) -> flask.Response:
     """The response to a well-formed request; `log` gets what is worth a line. Raises Problem."""
     if asked.method in GET and asked.path in PAGES:
         content, headers = playground.read(PAGES[asked.path])
@@ -108,21 +113,21 @@ def route(asked: flask.Request, log: dict) -> flask.Response:
     if asked.path == "/health":
         return respond(b'{"status": "ok"}')
     if asked.path == "/ready":  # the model was warmed up before the server began to listen
-        ready = {"status": "ready", "api": request.VERSION, "model": MODEL.id}
+        ready = {"status": "ready", "api": request.VERSION, "model": model.id}
         return respond(json.dumps(ready).encode())
     if asked.path == "/openapi.json":
         from function import openapi  # hardly ever asked for: no cold start waits for it
 
         keyed = GUARD.key is not None
-        return respond(json.dumps(openapi.describe(MODEL.contract, keyed)).encode())
+        return respond(json.dumps(openapi.describe(model.contract, keyed)).encode())
     GUARD.admit(asked.headers)
     # As URLSearchParams reads it: bytes that are no UTF-8 become U+FFFD.
     query = parse_qs(asked.query_string.decode("latin-1"), keep_blank_values=True)
     if asked.method in GET:
         scores = request.scores_of(query, ("text", "scores"))
-        return cached(asked, request.text_of(query), scores, log)
+        return cached(asked, model, request.text_of(query), scores, log)
     scores = request.scores_of(query, ("scores",))
-    return answered(request.texts_of(request.parse(body(asked))), scores, log)
+    return answered(model, request.texts_of(request.parse(body(asked))), scores, log)
 
 
 def body(asked: flask.Request) -> bytes:
@@ -145,16 +150,18 @@ def body(asked: flask.Request) -> bytes:
     raise Problem(413, f"The body is over {most} bytes.", Connection="close")
 
 
-def cached(asked: flask.Request, text: str, scores: bool, log: dict) -> flask.Response:
+def cached(
+    asked: flask.Request, model: Model, text: str, scores: bool, log: dict
+) -> flask.Response:
     """The answer to a GET, which a browser or CDN may keep; 304 where it has it already."""
     # The model file's hash, so that a retrained model of the same version is asked anew.
-    known = f"{MODEL.id} {MODEL.fingerprint} {scores} {text}"
+    known = f"{model.id} {model.fingerprint} {scores} {text}"
     etag = hashlib.sha256(known.encode()).hexdigest()[:32]
     # Weak too: a proxy that compresses an answer weakens its ETag.
     if asked.if_none_match.contains_weak(etag):
         answer = flask.Response(status=304)
     else:
-        answer = answered([text], scores, log)
+        answer = answered(model, [text], scores, log)
     answer.set_etag(etag)
     # What only a key opens is not for a cache that others share.
     shared = "public" if GUARD.key is None else "private"
@@ -162,11 +169,11 @@ def cached(asked: flask.Request, text: str, scores: bool, log: dict) -> flask.Re
     return answer
 
 
-def answered(texts: list[str], scores: bool, log: dict) -> flask.Response:
-    results, stages = MODEL.answer(texts, scores)
+def answered(model: Model, texts: list[str], scores: bool, log: dict) -> flask.Response:
+    results, stages = model.answer(texts, scores)
     log |= {"texts": len(texts), "characters": sum(map(len, texts)), "digest": GUARD.digest(texts)}
     log |= {f"{name}_ms": round(ms, 3) for name, ms in stages.items()}
-    found = {"api": request.VERSION, "model": MODEL.id, "results": results}
+    found = {"api": request.VERSION, "model": model.id, "results": results}
     answer = respond(json.dumps(found, ensure_ascii=False).encode())
     answer.headers["Server-Timing"] = headers.server_timing(stages)
     return answer

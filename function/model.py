@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path, PurePosixPath
@@ -134,8 +135,24 @@ def open_session(model: bytes) -> Session:
         raise BundleError(f"{MODEL}: found what onnxruntime cannot open ({error})") from None
 
 
+def size(folder: str | Path) -> int:
+    """How many bytes the files of the bundle are to have, by its manifest. Raises BundleError."""
+    return sum(size for _, size in _manifest(Path(folder))[1].values())
+
+
 def verify(folder: Path) -> tuple[str, bytes, str]:
     """Check every file of the manifest. Returns the bundle's name, the model's bytes and hash."""
+    name, files = _manifest(folder)
+    model = b""
+    for path, (sha256, size) in files.items():
+        content = _read(folder / path, sha256, size)
+        if path == MODEL:
+            model = content
+    return name, model, files[MODEL][0]
+
+
+def _manifest(folder: Path) -> tuple[str, dict[str, tuple[str, int]]]:
+    """The bundle's name, and sha256 and size of each of its files. Raises BundleError."""
     at = folder / "manifest.json"
     try:
         manifest = json.loads(at.read_text("utf-8"))
@@ -151,28 +168,27 @@ def verify(folder: Path) -> tuple[str, bytes, str]:
     for path in NEEDED:
         if path not in files:
             raise BundleError(f"{at}: $.files: found no {path!r}, expected its hash")
-    model = b""
-    for path, (sha256, size) in files.items():
+    for path, (_, size) in files.items():
         inside = PurePosixPath(path)
         if inside.is_absolute() or ".." in inside.parts or "\0" in path:
             raise BundleError(f"{at}: $.files: found {path!r}, expected a path inside the bundle")
-        content = _read(folder / path, sha256, size)
-        if path == MODEL:
-            model = content
-    return name, model, files[MODEL][0]
+        if type(size) is not int or size < 0:
+            raise BundleError(f"{at}: $.files: found size {size!r} of {path!r}, expected bytes")
+    return name, files
 
 
 def _read(path: Path, sha256: str, size: int) -> bytes:
     expected = f"sha256 {sha256} of {size} bytes"
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            length = os.fstat(file.fileno()).st_size
+            content = file.read() if length == size else b""  # another may be of any size
+            digest = hashlib.sha256(content) if content else hashlib.file_digest(file, "sha256")
     except OSError as error:
         raise BundleError(
             f"{path}: found no readable file ({error.strerror}), no sha256, expected {expected}"
         ) from None
-    found = hashlib.sha256(content).hexdigest()
-    if (found, len(content)) != (sha256, size):
-        raise BundleError(
-            f"{path}: found sha256 {found} of {len(content)} bytes, expected {expected}"
-        )
+    found = digest.hexdigest()
+    if (found, length) != (sha256, size):
+        raise BundleError(f"{path}: found sha256 {found} of {length} bytes, expected {expected}")
     return content
