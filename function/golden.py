@@ -1,5 +1,6 @@
-"""Are these the golden answers? They are in the bundle's `golden.json`, from the reference tokenizer
-and torch; asked over HTTP of a deployed revision, or here of a model before it is swapped in."""
+"""Are these the golden answers? They are in the bundle's `golden.json`, from the reference
+tokenizer and torch; asked over HTTP of a deployed revision, or of a model before it is swapped in.
+"""
 
 from __future__ import annotations
 

@@ -24,10 +24,10 @@ import functions_framework
 
 import timing
 import timing.startup  # first of ours: what came before it was the framework
-from function import guard, playground, request
+from function import body, guard, playground, request
 from function import model as models
 from function.contract import ContractError
-from function.errors import Problem, named
+from function.errors import Problem
 from function.model import Model
 from function.ort import OrtError
 from function.swap import Served
@@ -42,6 +42,8 @@ ROUTES = {
     "/ready": GET,
     "/openapi.json": GET,
 }
+# Of gunicorn, made as they are needed: a body that comes slowly holds one.
+os.environ.setdefault("THREADS", "64")
 MAX_AGE = 86_400  # seconds an answer to a GET may be kept; its ETag changes with the model
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -127,27 +129,7 @@ def route(asked: flask.Request, model: Model, log: dict) -> flask.Response:
         scores = request.scores_of(query, ("text", "scores"))
         return cached(asked, model, request.text_of(query), scores, log)
     scores = request.scores_of(query, ("scores",))
-    return answered(model, request.texts_of(request.parse(body(asked))), scores, log)
-
-
-def body(asked: flask.Request) -> bytes:
-    """The bytes of a JSON body. Raises Problem 400, 413 or 415."""
-    if asked.mimetype != "application/json":
-        found = asked.mimetype or "none"
-        fault = named(f"found {found}, expected application/json", "Content-Type")
-        raise Problem(415, f"The content type is {found}, expected application/json.", [fault])
-    content, most = b"", request.MAX_BODY
-    try:
-        # A chunked body announces no length: read at most one byte more than may come.
-        if (asked.content_length or 0) <= most:
-            while len(content) <= most and (part := asked.stream.read(most + 1 - len(content))):
-                content += part
-            if len(content) <= most:
-                return content
-    except Exception:  # of gunicorn or werkzeug: cut off, or chunks that are none
-        detail = "The body could not be read, expected all of its announced length or chunks."
-        raise Problem(400, detail, Connection="close") from None
-    raise Problem(413, f"The body is over {most} bytes.", Connection="close")
+    return answered(model, request.texts_of(request.parse(body.read(asked))), scores, log)
 
 
 def cached(

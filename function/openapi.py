@@ -9,6 +9,7 @@ from function.request import MAX_CHARACTERS, MAX_TEXTS, VERSION
 REFUSED = {
     "400": "the body is no JSON or could not be read",
     "401": "the API key is missing or wrong",
+    "408": "the body came too slowly",
     "413": "the body is too large",
     "415": "the body is not called JSON",
     "422": "the body or the query does not say what to classify; every fault is named",
@@ -34,7 +35,7 @@ def describe(contract: Contract, keyed: bool) -> dict:
         "summary": "Classify one text or several",
         "parameters": [scores],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
-        "responses": _responses("Answers", *own, "400", "413", "415", "422", timed=True),
+        "responses": _responses("Answers", *own, "400", "408", "413", "415", "422", timed=True),
     }
     get = {
         "summary": "Classify one text; the answer may be cached",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from function.errors import Problem, named, pointed
 
-VERSION = "1.1.0"  # of the API, semantic; what changed is in CHANGELOG.md
+VERSION = "1.2.0"  # of the API, semantic; what changed is in CHANGELOG.md
 MAX_BODY = 64 * 1024  # bytes
 MAX_TEXTS = 256
 MAX_CHARACTERS = 1_000  # code points of one text

@@ -1,5 +1,6 @@
 /**
- * The bytes of a request's body, at most MAX_BODY of them, whatever framework is in between.
+ * The bytes of a request's body, at most MAX_BODY of them and within BODY_MS, whatever framework is
+ * in between.
  *
  * functions-framework parses a body before the function sees the request: up to 1 GiB into memory,
  * what is no JSON answered by a page of its own. It leaves alone what has no content type. So the
@@ -11,6 +12,8 @@ import { subscribe } from 'node:diagnostics_channel';
 import { named, Problem } from './errors.js';
 import { HEADERS } from './guard.js';
 import { MAX_BODY } from './request.js';
+
+const BODY_MS = 10_000; // of the 30 s that `make deploy` gives a whole request
 
 /** The content type of each request. @type {WeakMap<Request, string>} */
 const types = new WeakMap();
@@ -42,7 +45,7 @@ function unreadable() {
 }
 
 /**
- * The body of a JSON request. Throws Problem 400, 413 or 415.
+ * The body of a JSON request. Throws Problem 400, 408, 413 or 415.
  *
  * @param {Request} asked
  * @returns {Promise<Buffer>}
@@ -59,6 +62,10 @@ export async function bodyOf(asked) {
   const tooLarge = new Problem(413, `The body is over ${MAX_BODY} bytes.`);
   if (Number(asked.headers['content-length'] ?? 0) > MAX_BODY) throw tooLarge;
   return new Promise((resolve, reject) => {
+    const seconds = BODY_MS / 1000;
+    const overdue = setTimeout(() => reject(
+      new Problem(408, `The body did not come within ${seconds} s.`, [], { Connection: 'close' }),
+    ), BODY_MS);
     /** @type {Buffer[]} */
     const parts = [];
     let length = 0; // a chunked body announces none
@@ -69,5 +76,6 @@ export async function bodyOf(asked) {
     });
     asked.on('end', () => resolve(Buffer.concat(parts)));
     asked.on('error', () => reject(unreadable()));
+    asked.on('close', () => clearTimeout(overdue));
   });
 }

@@ -24,6 +24,7 @@ import { load } from './node.js';
 import { describe } from './openapi.js';
 import { files, read } from './playground.js';
 import { parse, scoresOf, textOf, textsOf, VERSION } from './request.js';
+import { connection } from './stop.js';
 import { timing } from './timing.js';
 
 const GET = ['GET', 'HEAD'];
@@ -85,7 +86,7 @@ export async function classify(asked, response) {
   const empty = answer.status === 204 || answer.status === 304;
   const length = empty ? {} : { 'Content-Length': Buffer.byteLength(answer.content) };
   const always = { ...guards.HEADERS, ...VERSIONS, ...guard.cors(asked.headers) };
-  response.writeHead(answer.status, { ...always, ...answer.headers, ...length });
+  response.writeHead(answer.status, { ...always, ...answer.headers, ...length, ...connection() });
   response.end(answer.content);
 }
 

@@ -5,22 +5,39 @@
  * @typedef {import('./timing.js').Record} Record
  * @typedef {import('./timing.js').Trace} Trace
  */
-import { writeSync } from 'node:fs';
+import { constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
 
 const STDERR = 2; // as a number: process.stderr would cost a cold start 5 ms
+/** @type {number | undefined} */
+let unblocked;
 
 /**
- * One line. A log that nobody reads on must not keep anybody from an answer.
+ * One line. A log that nobody reads or that is full must not keep anybody from an answer: the line
+ * is lost.
  *
  * @param {Record} record
  * @param {Trace} [trace]
  */
 export function write(record, trace) {
   try {
-    writeSync(STDERR, `${isatty(STDERR) ? human(record) : JSON.stringify(entry(record, trace))}\n`);
+    unblocked ??= unblock();
+    writeSync(unblocked, `${isatty(STDERR) ? human(record) : JSON.stringify(entry(record, trace))}\n`);
   } catch {
-    // A full disk or a closed pipe.
+    // A full disk, a closed pipe, or one that is full as nobody reads it.
+  }
+}
+
+/**
+ * Standard error; of a pipe, a descriptor of our own that is never waited for, so that those who
+ * share standard error keep theirs as it was.
+ */
+function unblock() {
+  if (!fstatSync(STDERR).isFIFO()) return STDERR;
+  try {
+    return openSync('/proc/self/fd/2', constants.O_WRONLY | constants.O_NONBLOCK);
+  } catch {
+    return STDERR;
   }
 }
 

@@ -13,6 +13,7 @@ import { MAX_CHARACTERS, MAX_TEXTS, VERSION } from './request.js';
 const REFUSED = {
   400: 'the body is no JSON or could not be read',
   401: 'the API key is missing or wrong',
+  408: 'the body came too slowly',
   413: 'the body is too large',
   415: 'the body is not called JSON',
   422: 'the body or the query does not say what to classify; every fault is named',
@@ -41,7 +42,7 @@ export function describe(contract, keyed) {
     summary: 'Classify one text or several',
     parameters: [scores],
     requestBody: { required: true, content: { 'application/json': { schema: body } } },
-    responses: responses('Answers', [...own, '400', '413', '415', '422'], 'Server-Timing'),
+    responses: responses('Answers', [...own, '400', '408', '413', '415', '422'], 'Server-Timing'),
     security,
   };
   const get = {

@@ -6,7 +6,7 @@
  */
 import { named, pointed, Problem } from './errors.js';
 
-export const VERSION = '1.1.0'; // of the API, semantic; what changed is in CHANGELOG.md
+export const VERSION = '1.2.0'; // of the API, semantic; what changed is in CHANGELOG.md
 export const MAX_BODY = 64 * 1024; // bytes
 export const MAX_TEXTS = 256;
 export const MAX_CHARACTERS = 1_000; // code points of one text

@@ -8,21 +8,18 @@ in `conformance/guarded` are for a server with the environment named there.
 from __future__ import annotations
 
 import base64
-import contextlib
-import http.client
 import json
 import os
 import shutil
 import socket
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT, make_bundle
+from tests.serving import COMMANDS, RUNTIMES, ask, server
 
 CASES = [
     pytest.param(case, id=f"{path.stem}: {case['name']}")
@@ -30,62 +27,6 @@ CASES = [
     for case in json.loads(path.read_text("utf-8"))
 ]
 GUARDED = json.loads((ROOT / "tests" / "conformance" / "guarded" / "cases.json").read_text())
-# How each runtime's function is started; the port comes behind it.
-COMMANDS = {
-    "python": [sys.executable, "-m", "functions_framework", "--source", "function/main.py",
-               "--target", "classify", "--host", "127.0.0.1", "--port"],
-    "node": ["node_modules/.bin/functions-framework", "--source", "js_runtime/function.js",
-             "--target", "classify", "--port"],
-}  # fmt: skip
-RUNTIMES = [
-    "python",
-    pytest.param("node", marks=pytest.mark.skipif(
-        not shutil.which("node") or not (ROOT / "node_modules").exists(),
-        reason="needs node and npm ci",
-    )),
-]  # fmt: skip
-
-
-@contextlib.contextmanager
-def server(
-    bundle: Path, log: Path, runtime: str = "python", **environment: str
-) -> Iterator[int]:
-    """A started function; gives its port once it is ready."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [*COMMANDS[runtime], str(port)]
-    env = {**os.environ, "BUNDLE": str(bundle), "PYTHONPATH": str(ROOT), **environment}
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=out, stderr=out)
-        try:
-            deadline = time.monotonic() + 60
-            while True:
-                with contextlib.suppress(OSError):
-                    if ask(port, "GET", "/ready")[0] == 200:
-                        break
-                if process.poll() is not None or time.monotonic() > deadline:
-                    pytest.fail(f"the server did not start:\n{log.read_text()}")
-                time.sleep(0.05)
-            yield port
-        finally:
-            process.terminate()
-            process.wait(20)
-    assert "terminate called" not in log.read_text()  # a worker that aborts instead of ending
-
-
-def ask(port: int, method: str, path: str, body=None, headers=None, chunked=False):
-    """(status, headers, content) of one request on a connection of its own."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    try:
-        given = iter([body]) if chunked else body
-        connection.request(method, path, given, headers or {}, encode_chunked=chunked)
-        answer = connection.getresponse()
-        return answer.status, answer.headers, answer.read()
-    finally:
-        connection.close()
-
-
 @pytest.fixture(scope="module", params=RUNTIMES)
 def runtime(request) -> str:
     return request.param

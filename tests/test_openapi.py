@@ -12,7 +12,8 @@ from openapi_spec_validator import validate
 
 from function import openapi
 from tests.conftest import ROOT, make_bundle
-from tests.test_http import CASES, RUNTIMES, ask, send, server
+from tests.serving import RUNTIMES, ask, server
+from tests.test_http import CASES, send
 
 JSON = {"Content-Type": "application/json"}
 

@@ -19,7 +19,7 @@ from function import golden, memory
 from function import model as models
 from function.swap import Served
 from tests.conftest import CONTRACT, ROOT, bag_of_words, make_bundle, seal
-from tests.test_http import ask, server
+from tests.serving import ask, server
 
 MODEL = "onnx/model_quantized.onnx"
 needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")

@@ -21,7 +21,8 @@ def stderr(monkeypatch) -> io.StringIO:
     """What the default sink writes."""
     out = io.StringIO()
     monkeypatch.setattr(timing, "sink", timing.write)
-    monkeypatch.setattr(log, "sys", SimpleNamespace(stderr=out))  # pytest replaces sys.stderr
+    # pytest replaces sys.stderr
+    monkeypatch.setattr(log, "sys", SimpleNamespace(stderr=out, __stderr__=None))
     return out
 
 

@@ -8,16 +8,34 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import sys
+from functools import cache
 
 from timing import headers
 
 
 def write(record: dict) -> None:
-    """One line, written whole. A log that cannot be written to must not fail what is timed."""
-    with contextlib.suppress(OSError, ValueError):  # a full disk, a closed pipe or stream
-        line = human(record) if sys.stderr.isatty() else json.dumps(entry(record))
-        sys.stderr.write(line + "\n")
+    """One line, written whole. A log that nobody reads or that is full must not fail or delay what
+    is timed: the line is lost."""
+    with contextlib.suppress(OSError, ValueError):  # a full disk or pipe, a closed pipe or stream
+        stream = sys.stderr
+        line = human(record) if stream.isatty() else json.dumps(entry(record))
+        if stream is sys.__stderr__:
+            os.write(_unblocked(), f"{line}\n".encode())
+        else:
+            stream.write(f"{line}\n")
+
+
+@cache
+def _unblocked() -> int:
+    """Standard error; of a pipe, a descriptor of our own that is never waited for, so that those
+    who share standard error keep theirs as it was."""
+    number = sys.__stderr__.fileno()
+    if stat.S_ISFIFO(os.fstat(number).st_mode):
+        with contextlib.suppress(OSError):  # no /proc, or nobody at the other end
+            return os.open(f"/proc/self/fd/{number}", os.O_WRONLY | os.O_NONBLOCK)
+    return number
 
 
 def entry(record: dict) -> dict:
