@@ -72,6 +72,10 @@ coldstart: .venv-serve/done ## cold starts of the function on this machine (OPTI
 	.venv-serve/bin/python -m timing.coldstart --text 'smoked paprika' --expect source=plant \
 	    $(OPTIONS) '.venv-serve/bin/functions-framework --source function/main.py --target classify'
 
+faults: .venv/done node_modules/.package-lock.json ## what good callers notice while things go wrong, into docs/reliability.md
+	$(PY) -m benchmarks.faults $(OPTIONS)
+	$(PY) -m benchmarks.tables
+
 report: .venv/done ## what the measured model's figures are worth, as a page in build/report/
 	$(PY) -m benchmarks.report --run $(TRAIN) --out build/report
 
@@ -134,5 +138,5 @@ node_modules/.package-lock.json: package.json package-lock.json
 	.venv-serve/bin/pip install -q --require-hashes -r function/requirements.txt
 	touch $@
 
-.PHONY: help serve serve-node stage stage-node playground test test-python test-js train ship bench bench-stages coldstart report parity \
+.PHONY: help serve serve-node stage stage-node playground test test-python test-js train ship bench bench-stages coldstart faults report parity \
     deploy rollback deploy-setup lock sbom venv

@@ -1,4 +1,4 @@
-"""Write the README's figures from what was measured; `--check` only says whether they are stale.
+"""Write the documents' figures from what was measured; `--check` only says whether they are stale.
 
 python -m benchmarks.tables
 """
@@ -13,12 +13,13 @@ from benchmarks import figures
 from benchmarks.stages import table
 from training.metrics import headline
 
-README = Path("README.md")
+README, FAULTS = Path("README.md"), Path("docs/reliability.md")
 STAGES = Path("benchmarks/results/stages.json")
 PLOT = STAGES.with_suffix(".svg")
 LATENCY = Path("benchmarks/results/latency.json")
 TOKENIZERS = Path("benchmarks/results/tokenizers.json")
 BROWSER = Path("benchmarks/results/browser.json")
+RELIABILITY = Path("benchmarks/results/reliability.json")
 MANIFEST = Path("bundle/manifest.json")
 
 
@@ -84,9 +85,31 @@ def plot() -> str:
     return figures.svg(figures.rows(*table.panels(json.loads(STAGES.read_text("utf-8")))))
 
 
-def fresh(text: str) -> str:
-    """`text` with every generated part made anew, between `<!-- name -->` and `<!-- /name -->`."""
-    for part in (accuracy, slices, latency, stages, tokenizers, browser):
+def reliability() -> str:
+    rows = ["| fault | function | faults | good requests | lost | wrong | memory | |",
+            "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    for r in json.loads(RELIABILITY.read_text("utf-8")):
+        grown = r.get("memory_bytes")
+        memory = "" if grown is None else f"{grown / 1e6:+.1f} MB"
+        note = ""
+        if "p99_ms" in r:
+            note = f"p99 {r['p99_ms']:.1f} ms, {r['p99_before_ms']:.1f} ms without swaps"
+        if "in_flight" in r:
+            note = f"at most {r['in_flight']} in flight"
+        rows.append(
+            f"| {r['scenario'].replace('_', ' ')} | {r['runtime']} | {r['faults']:,} "
+            f"| {r['requests']:,} | {r['lost']} | {r['wrong']} | {memory} | {note} |"
+        )
+    return "\n".join(rows)
+
+
+PARTS = {README: (accuracy, slices, latency, stages, tokenizers, browser), FAULTS: (reliability,)}
+
+
+def fresh(path: Path, text: str) -> str:
+    """`text` of the document at `path`, every generated part made anew between `<!-- name -->` and
+    `<!-- /name -->`."""
+    for part in PARTS[path]:
         head, tail = f"<!-- {part.__name__} -->", f"<!-- /{part.__name__} -->"
         before, _, rest = text.partition(head)
         _, _, after = rest.partition(tail)
@@ -95,15 +118,17 @@ def fresh(text: str) -> str:
 
 
 def main() -> None:
-    text = README.read_text("utf-8")
     if "--check" in sys.argv:
-        if fresh(text) != text:
-            sys.exit("README.md: its tables are stale, expected `python -m benchmarks.tables`")
+        for path in PARTS:
+            text = path.read_text("utf-8")
+            if fresh(path, text) != text:
+                sys.exit(f"{path}: its tables are stale, expected `python -m benchmarks.tables`")
         if PLOT.read_text("utf-8") != plot():
             sys.exit(f"{PLOT}: is stale, expected `python -m benchmarks.tables`")
         return
     PLOT.write_text(plot(), "utf-8")
-    README.write_text(fresh(text), "utf-8")
+    for path in PARTS:
+        path.write_text(fresh(path, path.read_text("utf-8")), "utf-8")
 
 
 if __name__ == "__main__":

@@ -145,9 +145,8 @@ def verify(folder: Path) -> tuple[str, bytes, str]:
     name, files = _manifest(folder)
     model = b""
     for path, (sha256, size) in files.items():
-        content = _read(folder / path, sha256, size)
-        if path == MODEL:
-            model = content
+        content = _read(folder / path, sha256, size, keep=path == MODEL)
+        model = content or model
     return name, model, files[MODEL][0]
 
 
@@ -177,17 +176,23 @@ def _manifest(folder: Path) -> tuple[str, dict[str, tuple[str, int]]]:
     return name, files
 
 
-def _read(path: Path, sha256: str, size: int) -> bytes:
-    expected = f"sha256 {sha256} of {size} bytes"
+def _read(path: Path, sha256: str, size: int, keep: bool) -> bytes:
+    """The file's content if it is to `keep` and of that size. Raises BundleError."""
+    expected, content = f"sha256 {sha256} of {size} bytes", b""
     try:
         with path.open("rb") as file:
             length = os.fstat(file.fileno()).st_size
-            content = file.read() if length == size else b""  # another may be of any size
-            digest = hashlib.sha256(content) if content else hashlib.file_digest(file, "sha256")
+            if keep and length == size:  # another may be of any size
+                content = file.read()
+                digest = hashlib.sha256(content)
+            else:
+                digest = hashlib.file_digest(file, "sha256")
     except OSError as error:
         raise BundleError(
             f"{path}: found no readable file ({error.strerror}), no sha256, expected {expected}"
         ) from None
+    except MemoryError:
+        raise BundleError(f"{path}: found {size} bytes, expected what fits in memory") from None
     found = digest.hexdigest()
     if (found, length) != (sha256, size):
         raise BundleError(f"{path}: found sha256 {found} of {length} bytes, expected {expected}")
