@@ -87,7 +87,7 @@ parity: $(STAGE) $(SERVE) ## the folder to deploy (RUNTIME=node: Node's), starte
 
 deploy: ## test, stage, onto Cloud Run (PROJECT=…, REGION=…; DRY_RUN=1 prints every command)
 	@$(PYTHON) -m deploy check
-	$(if $(DRY_RUN),@echo '$$' )$(MAKE) test sbom
+	$(if $(DRY_RUN),@echo '$$' )$(MAKE) test sbom audit
 	$(if $(DRY_RUN),@echo '$$' )$(MAKE) parity
 	@$(PYTHON) -m deploy release smoke shift measure
 
@@ -105,6 +105,9 @@ lock: .venv/done ## function/requirements.txt from requirements.in: all that ser
 sbom: .venv/done ## build/sbom.json: what is deployed, as a CycloneDX bill of materials
 	@mkdir -p build
 	.venv/bin/cyclonedx-py requirements function/requirements.txt --output-reproducible -o build/sbom.json
+
+audit: .venv/done ## advisories against what is deployed, where the registries keep any
+	$(PY) -m deploy.audit
 
 venv: .venv/done ## everything that training, export and tests need
 
@@ -139,4 +142,4 @@ node_modules/.package-lock.json: package.json package-lock.json
 	touch $@
 
 .PHONY: help serve serve-node stage stage-node playground test test-python test-js train ship bench bench-stages coldstart faults report parity \
-    deploy rollback deploy-setup lock sbom venv
+    deploy rollback deploy-setup lock sbom audit venv

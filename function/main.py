@@ -35,6 +35,8 @@ from function.wordpiece import VocabularyError
 from timing import headers
 
 GET, POST = ("GET", "HEAD"), ("POST",)
+# What the log names; any other word for a method is a text of its caller.
+METHODS = {*GET, *POST, "DELETE", "OPTIONS", "PATCH", "PUT"}
 ROUTES = {
     "/": POST,
     "/classify": GET + POST,
@@ -90,9 +92,10 @@ def classify(asked: flask.Request) -> flask.Response:
     versions = {"API-Version": request.VERSION, "Model-Version": model.id}
     for name, value in (guard.HEADERS | versions | GUARD.cors(asked.headers)).items():
         answer.headers.setdefault(name, value)
+    method = asked.method if asked.method in METHODS else "a request"
     timing.emit({
         "severity": "ERROR" if answer.status_code >= 500 else "INFO",
-        "message": f"{asked.method} {answer.status_code} in {span.duration_ms:.3f} ms",
+        "message": f"{method} {answer.status_code} in {span.duration_ms:.3f} ms",
         "status": answer.status_code,
         **log,
     })  # fmt: skip

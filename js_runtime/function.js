@@ -29,6 +29,8 @@ import { timing } from './timing.js';
 
 const GET = ['GET', 'HEAD'];
 const POST = ['POST'];
+// What the log names; any other word for a method is a text of its caller.
+const METHODS = [...GET, ...POST, 'DELETE', 'OPTIONS', 'PATCH', 'PUT'];
 /** @type {Record<string, string[]>} */
 const ROUTES = {
   '/': POST,
@@ -77,9 +79,10 @@ export async function classify(asked, response) {
       log.stack = [...String(error?.stack).matchAll(/^ +at .*/gm), error?.name].join('\n');
       return refused(new Problem(500, 'Something went wrong here; the request may be fine.'));
     }), trace);
+  const method = METHODS.includes(asked.method ?? '') ? asked.method : 'a request';
   timing.sink?.({
     severity: answer.status >= 500 ? 'ERROR' : 'INFO',
-    message: `${asked.method} ${answer.status} in ${duration.toFixed(3)} ms`,
+    message: `${method} ${answer.status} in ${duration.toFixed(3)} ms`,
     status: answer.status,
     ...log,
   }, trace);

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.faults.silence import leaks
 from tests.conftest import ROOT
 
 # How each runtime's function is started; the port comes behind it.
@@ -71,6 +72,9 @@ def started(
             process.wait(20)
         finally:
             process.kill()
+        path = Path(str(getattr(out, "name", "")))
+        if path.is_file():
+            assert list(leaks(path.read_text("utf-8", "replace"))) == []
 
 
 def ask(port: int, method: str, path: str, body=None, headers=None, chunked=False):

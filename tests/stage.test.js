@@ -22,6 +22,17 @@ before(() => {
 });
 after(() => rmSync(folder, { recursive: true }));
 
+test('the bill of materials names what is inside', () => {
+  const { bomFormat, components } = JSON.parse(readFileSync(join(staged, 'sbom.json'), 'utf8'));
+  const names = components.map(({ name }) => name);
+  assert.equal(bomFormat, 'CycloneDX');
+  for (const name of ['onnxruntime-node', '@google-cloud/functions-framework', 'express']) {
+    assert.ok(names.includes(name), name);
+  }
+  assert.ok(!names.includes('puppeteer-core') && !names.includes('esbuild'));
+  assert.ok(components.every(({ purl }) => /^pkg:npm\/[^@]+@\d+\.\d+\.\d+/.test(purl)));
+});
+
 /** What `work` makes of a started server's first answer, the ms from spawn to it, and its process. */
 async function start(command, work) {
   const port = await freePort();

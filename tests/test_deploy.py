@@ -266,7 +266,7 @@ def test_a_dry_run_prints_what_would_be_run(workspace, second):
     asked = len(workspace.cloud.requests)
     dry = workspace.run("make", "deploy", "DRY_RUN=1", "CONCURRENCY=8", *map("=".join, TO.items()))
     assert dry.status == 0 and len(workspace.cloud.requests) == asked
-    assert dry.commands[:2] == ["$ make test sbom", "$ make parity"]
+    assert dry.commands[:2] == ["$ make test sbom audit", "$ make parity"]
     real = [line for name in ("release", "smoke", "shift") for line in second[name].commands]
     for line, other in zip(dry.commands[2:], real, strict=False):
         pattern = re.escape(line)

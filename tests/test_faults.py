@@ -14,6 +14,7 @@ from benchmarks.faults import bundles, fuzz, scenarios
 from benchmarks.faults.__main__ import bad
 from benchmarks.faults.cases import schemathesis
 from benchmarks.faults.client import Callers
+from benchmarks.faults.silence import leaks
 from tests.conftest import ROOT
 from tests.serving import RUNTIMES
 from timing.lab import LabError
@@ -108,6 +109,23 @@ def test_a_request_that_is_never_answered_is_lost():
 def test_the_fuzzer_repeats_itself_and_knows_many_requests():
     first, again = (list(fuzz.requests(7, 500)) for _ in range(2))
     assert first == again and len(set(first)) > 400
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"severity": "INFO", "message": "smoked paprika"}',
+        '{"severity": "INFO", "message": "PAPRIKA 405 in 1.0 ms", "status": 405}',
+        '{"severity": "INFO", "message": "load 1.0 ms", "text": "paprika"}',
+        '{"severity": "INFO", "message": "load 1.0 ms", "labels": {"text": "paprika"}}',
+        '{"severity": "ERROR", "message": "load 1.0 ms", "error": "ValueError: paprika"}',
+        "Traceback (most recent call last):",
+        '{"severity": "INFO", "mess',
+    ],
+)
+def test_a_line_that_may_hold_a_text_is_a_leak(line):
+    fine = '{"severity": "INFO", "message": "POST 200 in 1.234 ms", "status": 200, "texts": 2}'
+    assert list(leaks(f"{fine}\n{line}\n{fine}\n")) == [line]
 
 
 def test_bundles_for_a_swap_are_what_they_say(tmp_path):

@@ -10,9 +10,11 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +29,8 @@ CASES = [
     for case in json.loads(path.read_text("utf-8"))
 ]
 GUARDED = json.loads((ROOT / "tests" / "conformance" / "guarded" / "cases.json").read_text())
+
+
 @pytest.fixture(scope="module", params=RUNTIMES)
 def runtime(request) -> str:
     return request.param
@@ -282,3 +286,19 @@ def test_the_shipped_model_answers_the_readmes_questions(shipped, runtime, tmp_p
     assert cake["source"] is None and cake["categories"] == []
     assert milk["source"]["label"] == "plant"
     assert gelatin["source"]["label"] == "dead_animal"
+
+
+@pytest.mark.parametrize("language, command", [
+    ("python", [sys.executable, "-c"]),
+    pytest.param("js", ["node", "--input-type=module", "-e"], marks=pytest.mark.skipif(
+        not shutil.which("node"), reason="needs node")),
+])  # fmt: skip
+def test_the_readmes_clients_get_answers(shipped, runtime, tmp_path, language, command):
+    readme = (ROOT / "README.md").read_text("utf-8")
+    section = readme.partition("## Run it\n")[2].partition("\n## ")[0]
+    (code,) = re.findall(rf"```{language}\n(.*?)```", section, re.S)
+    with server(shipped, tmp_path / "log", runtime) as port:
+        here = code.replace("localhost:8080", f"127.0.0.1:{port}")
+        done = subprocess.run([*command, here], capture_output=True, text=True, timeout=60)
+    said = [f"{text} ingredient plant" for text in ("smoked paprika", "oat milk")]
+    assert done.stdout.splitlines() == said, done.stderr

@@ -7,8 +7,8 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -16,6 +16,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from threading import Thread
 
+from benchmarks.faults.silence import leaks
 from function.golden import compare
 from timing.lab import process
 
@@ -112,15 +113,20 @@ class Server:
 
 
 @contextlib.contextmanager
-def started(runtime: str, bundle: Path, out=subprocess.DEVNULL, before_exec=None,
+def started(runtime: str, bundle: Path, out=None, before_exec=None,
             **environment: str) -> Iterator[Server]:  # fmt: skip
-    """A ready one, ended afterwards. Raises FaultError."""
-    server = Server(runtime, bundle, out, before_exec, **environment)
-    try:
-        server.wait()
-        yield server
-    finally:
-        process.stop(server.process, 5)
+    """A ready one, ended afterwards; without an `out` its log is read then. Raises FaultError, also
+    where a line of the log may hold what somebody sent."""
+    with tempfile.TemporaryFile() as log:
+        server = Server(runtime, bundle, out or log, before_exec, **environment)
+        try:
+            server.wait()
+            yield server
+        finally:
+            process.stop(server.process, 5)
+        log.seek(0)
+        for line in leaks(log.read().decode("utf-8", "replace")):
+            raise FaultError(f"{runtime}: found the line {line!r} in the log, expected known ones")
 
 
 @contextlib.contextmanager

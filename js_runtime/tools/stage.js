@@ -8,7 +8,7 @@
  */
 import { chmod, copyFile, cp, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { build } from 'esbuild';
 
 const MOST = 60e6; // bytes
@@ -56,7 +56,8 @@ const tablesParsed = {
 
 // The framework's own start, beside what the function imports of it, so that both share a registry.
 const framework = dirname(require.resolve('@google-cloud/functions-framework'));
-await build({
+const { metafile } = await build({
+  metafile: true,
   stdin: {
     contents: `import './function.js'; import ${JSON.stringify(join(framework, 'main.js'))};`,
     resolveDir: 'js_runtime',
@@ -90,6 +91,21 @@ await cp(bundle, join(out, 'bundle'), { recursive: true });
 await writeFile(join(out, 'package.json'), `${JSON.stringify({
   private: true, type: 'module', engines: { node: '>=20' }, scripts: { start: 'node index.mjs' },
 }, null, 2)}\n`);
+
+/** What is in the one file, as a CycloneDX bill of materials (https://cyclonedx.org/docs/1.6/json/). */
+const packages = new Set([packageOf('onnxruntime-node')]);
+for (const input of Object.keys(metafile.inputs)) {
+  const [folder] = /^.*node_modules\/(@[^/]+\/)?[^/]+/.exec(input) ?? [];
+  if (folder) packages.add(resolve(folder));
+}
+const components = await Promise.all([...packages].sort().map(async (folder) => {
+  const { name, version, license } = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8'));
+  const purl = `pkg:npm/${name.replace('@', '%40')}@${version}`;
+  return { type: 'library', name, version, purl, licenses: [{ license: { name: license } }] };
+}));
+await writeFile(join(out, 'sbom.json'), `${JSON.stringify({
+  bomFormat: 'CycloneDX', specVersion: '1.6', version: 1, components,
+}, null, 1)}\n`);
 
 let size = 0;
 for (const entry of await readdir(out, { recursive: true, withFileTypes: true })) {
