@@ -14,12 +14,13 @@ REFUSED = {
     "415": "the body is not called JSON",
     "422": "the body or the query does not say what to classify; every fault is named",
 }
+# At least one character that `str.strip` would leave; `\S` means another set in every dialect.
+_SEEN = r"[^\t-\r\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 
 
 def describe(contract: Contract, keyed: bool) -> dict:
     """The OpenAPI document of the function serving this contract; `keyed`: it wants an API key."""
-    # At least one character that is no white space.
-    text = {"type": "string", "minLength": 1, "maxLength": MAX_CHARACTERS, "pattern": r"\S"}
+    text = {"type": "string", "minLength": 1, "maxLength": MAX_CHARACTERS, "pattern": _SEEN}
     texts = {"type": "array", "items": text, "minItems": 1, "maxItems": MAX_TEXTS}
     body = {
         "oneOf": [

@@ -9,6 +9,9 @@
 import { KEY_HEADER } from './guard.js';
 import { MAX_CHARACTERS, MAX_TEXTS, VERSION } from './request.js';
 
+// At least one character that is no white space to either function; `\S` means another set in every
+// dialect.
+const SEEN = '[^\\t-\\r\\u001c-\\u0020\\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]';
 /** @type {Record<string, string>} */
 const REFUSED = {
   400: 'the body is no JSON or could not be read',
@@ -26,8 +29,7 @@ const REFUSED = {
  * @param {boolean} keyed
  */
 export function describe(contract, keyed) {
-  // At least one character that is no white space.
-  const text = { type: 'string', minLength: 1, maxLength: MAX_CHARACTERS, pattern: '\\S' };
+  const text = { type: 'string', minLength: 1, maxLength: MAX_CHARACTERS, pattern: SEEN };
   const texts = { type: 'array', items: text, minItems: 1, maxItems: MAX_TEXTS };
   const body = {
     oneOf: Object.entries({ text, texts }).map(([name, schema]) => ({

@@ -141,3 +141,12 @@ def test_the_changelog_tells_of_this_version_of_api_and_model():
     assert re.search(r"^### (\S+)", model, re.M)[1] == contract["version"]
     semantic = re.findall(r"^### (\S+)", changelog, re.M)
     assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in semantic)
+
+
+def test_a_text_is_described_as_it_is_taken(document):
+    """What the pattern of a text leaves out is what `strip` takes off, of all that there is."""
+    (text,) = (p["schema"] for p in document["paths"]["/classify"]["get"]["parameters"]
+               if p["name"] == "text")  # fmt: skip
+    seen = re.compile(text["pattern"])
+    every = map(chr, range(0x110000))
+    assert [c for c in every if bool(seen.search(c)) != bool(c.strip())] == []
