@@ -41,10 +41,16 @@ stage-node: node_modules/.package-lock.json ## the Node function as a folder to 
 
 test: .venv/done $(if $(NODE_MODULES),build/playground/assets.json) ## lint and all tests, those of JavaScript where node is
 	.venv/bin/ruff check .
-	$(MAKE) --no-print-directory -j 2 test-python $(if $(NODE_MODULES),test-js)
+	$(MAKE) --no-print-directory -j 3 test-python test-faults $(if $(NODE_MODULES),test-js)
+
+# Those that mostly wait are run beside those that compute.
+WAITING := tests/test_faults.py tests/test_lifecycle.py
 
 test-python:
-	.venv/bin/pytest
+	.venv/bin/pytest $(addprefix --ignore=,$(WAITING))
+
+test-faults:
+	.venv/bin/pytest $(WAITING)
 
 test-js:
 	$(chromium) && npm run --silent types && npm run --silent test
@@ -141,5 +147,5 @@ node_modules/.package-lock.json: package.json package-lock.json
 	.venv-serve/bin/pip install -q --require-hashes -r function/requirements.txt
 	touch $@
 
-.PHONY: help serve serve-node stage stage-node playground test test-python test-js train ship bench bench-stages coldstart faults report parity \
+.PHONY: help serve serve-node stage stage-node playground test test-python test-faults test-js train ship bench bench-stages coldstart faults report parity \
     deploy rollback deploy-setup lock sbom audit venv

@@ -101,9 +101,10 @@ class Served:
         while True:
             signal.sigwait({SIGNAL})
             self._asked = True
-            told = [end for end in self._workers if _tell(end)]
-            self._workers = told
-            if not told:  # a server that does not fork, or one whose worker is being replaced
+            for end in list(self._workers):  # in place: another may be forked meanwhile
+                if not _told(end):
+                    self._workers.remove(end)
+            if not self._workers:  # a server that does not fork, or whose worker is being replaced
                 self.swap()
 
     def _before_fork(self) -> None:
@@ -136,8 +137,8 @@ def questions(model: Model) -> str:
     return json.dumps([model.contract.name, *tasks])
 
 
-def _tell(pipe: int) -> bool:
-    """Whether there is still a worker behind it."""
+def _told(pipe: int) -> bool:
+    """Whether there is still a worker behind it, which then swaps."""
     try:
         return os.write(pipe, b"!") > 0
     except OSError:

@@ -24,7 +24,7 @@ SOME = (
     (scenarios.dropped_connections, 0.05), (scenarios.malformed_requests, 0.05),
     (scenarios.crowd, 0.1), (scenarios.little_memory, 0.05), (scenarios.clock_jumps, 0.05),
     (scenarios.broken_bundles, 0.05), (scenarios.kills, 0.2), (scenarios.swaps, 0.05),
-    (scenarios.hot_swap, 0.05), (schemathesis, 0.015),
+    (schemathesis, 0.005),
 )  # fmt: skip
 
 
