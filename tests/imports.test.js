@@ -10,6 +10,7 @@ const OUTSIDE = {
   'guard.js': ['node:'],
   'log.js': ['node:'],
   'startup.js': ['node:'],
+  'stop.js': ['node:'],
   'function.js': ['node:', '@google-cloud/functions-framework'],
   'playground.js': ['node:'],
   'web.js': ['onnxruntime-web/wasm'],
