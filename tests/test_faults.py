@@ -4,6 +4,7 @@ All of them: `make faults`. Slow bodies and deaf logs are in test_lifecycle.py.
 """
 
 import asyncio
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -33,6 +34,7 @@ SOME = (
 def test_good_callers_notice_nothing(scenario, scale, runtime, shipped):
     try:
         row = asyncio.run(scenario(runtime, shipped, scale))
+        row |= {"scenario": scenario.__name__, "runtime": runtime}
     except LabError as error:
         pytest.skip(str(error))
     assert row["faults"] > 0 and not bad(row), row
@@ -109,6 +111,8 @@ def test_a_request_that_is_never_answered_is_lost():
 def test_the_fuzzer_repeats_itself_and_knows_many_requests():
     first, again = (list(fuzz.requests(7, 500)) for _ in range(2))
     assert first == again and len(set(first)) > 400
+    texts = [list(itertools.islice(fuzz.texts(7), 500)) for _ in range(2)]
+    assert texts[0] == texts[1] and len(set(texts[0])) > 480
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,15 @@ def requests(seed: int, number: int) -> Iterator[bytes]:
         yield kinds[n % len(kinds)](random)
 
 
+def texts(seed: int) -> Iterator[str]:
+    """Ever new ones, of three to three hundred characters of all planes; the same for a seed."""
+    random = Random(seed)
+    planes = ((32, 127), (0xA0, 0x3000), (0x4E00, 0xD800), (0x10000, 0x1FFFF))
+    while True:
+        length = random.choice((3, 10, 60, 300))
+        yield "x" + "".join(chr(random.randrange(*random.choice(planes))) for _ in range(length))
+
+
 def _request(random: Random, body: bytes, **headers: str) -> bytes:
     method, path = "POST", random.choice(("/classify", "/", "/classify?scores=all"))
     lines = {**HEADERS, "Content-Length": str(len(body)), "Connection": "close"}

@@ -168,6 +168,26 @@ async def little_memory(runtime: str, bundle: Path, scale: float) -> dict:
         return row
 
 
+async def new_texts(runtime: str, bundle: Path, scale: float) -> dict:
+    """Ever new texts of all scripts, after so many that every cache is full: a leak would show."""
+    with started(runtime, bundle) as server:
+        texts = fuzz.texts(1)
+        connection = Connection(server.port)
+
+        async def send(number: int) -> int:
+            for _ in range(number // 20):
+                body = json.dumps({"texts": list(itertools.islice(texts, 20))}).encode()
+                status, _ = await connection.ask("/classify?scores=all", body)
+                if status != 200:
+                    raise FaultError(f"found status {status} for odd texts, expected 200")
+            return number // 20 * 20
+
+        await send(int(40_000 * scale))
+        row = await beside(server, lambda: send(int(80_000 * scale)))
+        connection.close()
+        return row
+
+
 async def full_disk(runtime: str, bundle: Path, scale: float) -> dict:
     """Nothing of the log can be written."""
     with open("/dev/full", "wb") as full, started(runtime, bundle, full) as server:
@@ -345,6 +365,6 @@ def _spoil(bundle: Path, number: int) -> None:
 
 
 SCENARIOS = (
-    slow_bodies, dropped_connections, malformed_requests, crowd, little_memory, full_disk, deaf_log,
-    clock_jumps, broken_bundles, kills, swaps, hot_swap,
+    slow_bodies, dropped_connections, malformed_requests, crowd, little_memory, new_texts,
+    full_disk, deaf_log, clock_jumps, broken_bundles, kills, swaps, hot_swap,
 )  # fmt: skip
