@@ -89,12 +89,15 @@ def main() -> None:
     clock = folder / "seconds"  # of the calls before this one
     before = float(clock.read_text()) if clock.exists() else 0.0
     began = time.monotonic()
-    try:
-        subprocess.run([sys.executable, "-m", "training.train", "--contract", contract, "--data",
-                        data, "--out", folder / "bundle"], check=True)  # fmt: skip
-    finally:
-        seconds = before + time.monotonic() - began
-        clock.write_text(str(seconds))
+    command = [sys.executable, "-m", "training.train", "--contract", contract, "--data", data,
+               "--out", folder / "bundle"]  # fmt: skip
+    with subprocess.Popen(command) as training:
+        while training.poll() is None:
+            time.sleep(1)
+            seconds = before + time.monotonic() - began
+            clock.write_text(str(seconds))
+    if training.returncode:
+        sys.exit(training.returncode)
     models = json.loads((folder / "bundle-run" / "metrics.json").read_text("utf-8"))["models"]
     found = {
         "minutes": round(seconds / 60, 1),
