@@ -303,52 +303,60 @@ async def kills(runtime: str, bundle: Path, scale: float) -> dict:
         return {**row, "in_flight": 8 * row["faults"], "memory_bytes": None, "files": None}
 
 
-async def swaps(runtime: str, bundle: Path, scale: float) -> dict:
-    """Bundles that are swapped in under load, three of four of them broken: python's SIGHUP."""
+@contextlib.contextmanager
+def _swappable(runtime: str, bundle: Path) -> Iterator[tuple[Server, Path]]:
+    """A server and the folder of its bundle, a copy. Raises LabError where it cannot swap."""
     if runtime != "python":
         raise LabError("a Node function gets another model with another process")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "bundle"
         shutil.copytree(bundle, place)
         with started(runtime, place) as server:
-            versions = itertools.count()
+            yield server, place
 
-            async def faults() -> int:
-                number = max(2, int(12 * scale))
-                for n in itertools.islice(versions, number):
-                    shutil.rmtree(place)
-                    shutil.copytree(bundle, place)
-                    _spoil(place, n)
-                    os.kill(server.process.pid, signal.SIGHUP)
-                    await asyncio.sleep(1)
-                return number
 
-            return await beside(server, faults, callers=8, rate=200)
+def _expect(server: Server, number: int) -> None:
+    """Raises FaultError where it serves another version than that of this number."""
+    if (found := server.model()) != (expected := f"ingredients-9.0.{number}"):
+        raise FaultError(f"found model {found} after swap {number}, expected {expected}")
+
+
+async def swaps(runtime: str, bundle: Path, scale: float) -> dict:
+    """Bundles that are swapped in under load, three of four of them broken: python's SIGHUP."""
+    with _swappable(runtime, bundle) as (server, place):
+        versions = itertools.count()
+
+        async def faults() -> int:
+            number = max(2, int(12 * scale))
+            for n in itertools.islice(versions, number):
+                shutil.rmtree(place)
+                shutil.copytree(bundle, place)
+                _spoil(place, n)
+                os.kill(server.process.pid, signal.SIGHUP)
+                await asyncio.sleep(1)
+                await asyncio.to_thread(_expect, server, n - n % 4)
+            return number
+
+        return await beside(server, faults, callers=8, rate=200)
 
 
 async def hot_swap(runtime: str, bundle: Path, scale: float) -> dict:
     """Good swaps under 500 requests a second: what they add to the p99 outside their own second."""
-    if runtime != "python":
-        raise LabError("a Node function gets another model with another process")
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "bundle"
-        shutil.copytree(bundle, place)
-        with started(runtime, place) as server:
-            number, swapped, held = max(2, int(6 * scale)), [], []
-            good = Callers(server.port, server.known(), 16, 500)
-            asking = asyncio.create_task(good.run())
-            await asyncio.sleep(20 * scale + 2)
-            began = time.monotonic()
-            for n in range(number):
-                bundles.next_version(place, n)
-                swapped.append(time.monotonic())
-                os.kill(server.process.pid, signal.SIGHUP)
-                await asyncio.sleep(max(1.5, 4 * scale))
-                held.append(server.held())
-            good.stop()
-            tally = await asking
-            if server.model() != f"ingredients-9.0.{number - 1}":
-                raise FaultError(f"found model {server.model()}, expected the last one swapped in")
+    with _swappable(runtime, bundle) as (server, place):
+        number, swapped, held = max(2, int(6 * scale)), [], []
+        good = Callers(server.port, server.known(), 16, 500)
+        asking = asyncio.create_task(good.run())
+        await asyncio.sleep(20 * scale + 2)
+        began = time.monotonic()
+        for n in range(number):
+            bundles.next_version(place, n)
+            swapped.append(time.monotonic())
+            os.kill(server.process.pid, signal.SIGHUP)
+            await asyncio.sleep(max(1.5, 4 * scale))
+            await asyncio.to_thread(_expect, server, n)
+            held.append(server.held())
+        good.stop()
+        tally = await asking
     without = tally.p99_ms(lambda at: at < began)
     outside = tally.p99_ms(
         lambda at: at > began and not any(swap <= at <= swap + 1 for swap in swapped)
