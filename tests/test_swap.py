@@ -274,4 +274,5 @@ def test_swaps_do_not_add_up_in_memory(tmp_path):
     done = subprocess.run([sys.executable, "-c", code, str(ROOT / "bundle")], cwd=ROOT,
                           capture_output=True, text=True, check=True)  # fmt: skip
     before, after = map(int, done.stdout.split())
-    assert after < before + 4_000  # kB; one model takes 20,000
+    # kB: twelve models that stay would take 240,000; what the allocator keeps differs by 12,000.
+    assert after < before + 20_000
