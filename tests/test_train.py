@@ -92,11 +92,12 @@ def test_any_number_of_tasks_labels_and_control_tokens(shape, base, tmp_path, mo
     rows = 1_800 if shape == "150 labels" else 200
     contract, data = write(tmp_path, tasks, rows)
     out = tmp_path / "mine"
-    adapt = ["--adapt"] if shape == "four tasks" else []
+    more = {"four tasks": ["--adapt"], "two tasks": ["--pieces", 20]}.get(shape, [])
     assert run(monkeypatch, "--contract", contract, "--data", data, "--out", out, "--base", base,
-               "--epochs", 2, "--size", 2_000, *adapt) == 0  # fmt: skip
-    assert (tmp_path / "mine-run" / "base").exists() == bool(adapt)
+               "--epochs", 2, "--size", 2_000, *more) == 0  # fmt: skip
+    assert (tmp_path / "mine-run" / "base").exists() == ("--adapt" in more)
     model = models.load(out)
+    assert ("kelp" in model.wordpiece.vocab) == ("--pieces" in more)
     (answer,), _ = model.answer(["amber7 birch amber"], scores=True)
     for t in tasks:
         assert set(answer["scores"][t["name"]]) == set(t["labels"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from function import contract as contracts
 from function import wordpiece as wordpieces
 from function.contract import Contract
 from function.wordpiece import WordPiece
+from training import vocabulary
 from training.batches import control_rows, pad
 from training.runs import write_json, writing
 
@@ -101,6 +103,28 @@ def keep_layers(model, layers: int) -> None:
     kept = torch.linspace(0, len(every) - 1, layers).round().int().tolist()
     model.bert.encoder.layer = torch.nn.ModuleList([every[n] for n in kept])
     model.config.num_hidden_layers = layers
+
+
+def add_pieces(model, pieces: Sequence[str], folder: Path) -> tuple[Contract, WordPiece]:
+    """Put `pieces` into the vocabulary of `folder` and their vectors into `model`, each the mean of
+    the pieces it was cut into (Hong et al., AVocaDo, 2021, arXiv 2110.13434): first in the place of
+    those that a BERT vocabulary keeps unused, then behind the last. Returns the contract and the
+    vocabulary anew."""
+    contract, wordpiece = load_words(folder / "contract.json", folder)
+    vocab = dict(wordpiece.vocab)
+    free = [piece for piece in vocab if re.fullmatch(r"\[unused\d+\]", piece)]
+    vectors = model.get_input_embeddings().weight.detach().clone()
+    made = {}
+    for n, piece in enumerate(pieces):
+        parts = [wordpiece.vocab[part] for part in vocabulary.cut(piece, wordpiece.vocab)]
+        at = vocab.pop(free[n]) if n < len(free) else len(vectors) + n - len(free)
+        vocab[piece], made[at] = at, vectors[parts].mean(0)
+    model.resize_token_embeddings(len(vocab), mean_resizing=False)
+    with torch.no_grad():
+        for at, vector in made.items():
+            model.get_input_embeddings().weight[at] = vector
+    write_tokenizer(vocab, contract.max_pieces, folder)
+    return load_words(folder / "contract.json", folder)
 
 
 def load(folder: str | Path):

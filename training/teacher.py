@@ -13,7 +13,7 @@ from random import Random
 import numpy as np
 import torch
 
-from training import augment, check, dataset, encoder, losses, metrics, runs
+from training import augment, check, dataset, encoder, losses, metrics, runs, vocabulary
 from training.batches import bucketed
 from training.loop import Schedule, autocast, device, fit
 
@@ -30,6 +30,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder of the trained teacher")
     parser.add_argument("--all-rows", action="store_true", help="train on dev and test rows too")
     parser.add_argument("--layers", type=int, help="of the base to keep (all)")
+    parser.add_argument("--pieces", type=int, default=0,
+                        help="of the rows' own words to add to the base's vocabulary")  # fmt: skip
     parser.add_argument("--epochs", type=int,
                         help=f"default: as many as show {SHOWN:,} phrases, 4 to 20")  # fmt: skip
     parser.add_argument("--batch-size", type=int, default=128)
@@ -68,6 +70,10 @@ def main() -> None:
     words = augment.read_words(words_path)
     train = [row for row in rows if options.all_rows or row.split == "train"]
     dev = [row for row in rows if row.split == "dev"]
+    if options.pieces:
+        pieces = vocabulary.grow(wordpiece, (row.text for row in train), options.pieces)
+        print(f"teacher: {len(pieces)} pieces more", flush=True)
+        contract, wordpiece = encoder.add_pieces(model, pieces, options.out)
     epochs = options.epochs or default_epochs(len(train))
     print(f"teacher: {len(train)} rows to train on, {len(dev)} dev rows", flush=True)
     wanted, applies = map(torch.from_numpy, dataset.targets(train, contract))

@@ -37,6 +37,8 @@ def main() -> None:
                         help="adapt the encoder to the domain's language first, on sentences made "
                         "of the rows or on a corpus, one text a line, plain or gzip")  # fmt: skip
     parser.add_argument("--layers", type=int, help="of the base that the teacher keeps (all)")
+    parser.add_argument("--pieces", type=int, help="of the rows' own words to add to the base's "
+                        "vocabulary (0)")  # fmt: skip
     parser.add_argument("--word-rate", type=float, help="learning rate of the teacher's word "
                         "embeddings (0: they stay as they are)")  # fmt: skip
     parser.add_argument("--dropout", type=float, help="of the teacher (0.1)")
@@ -118,8 +120,9 @@ def stages(options: argparse.Namespace) -> list[list[str]]:
             base = ["--base", run / "base"]
         training = [
             *adapt,
-            ["training.teacher", *base, *given("layers", "word-rate", "dropout", "epochs"),
-             "--contract", options.contract, *data, "--out", run / "teacher", *chosen],
+            ["training.teacher", *base, *given("layers", "pieces", "word-rate", "dropout"),
+             *given("epochs"), "--contract", options.contract, *data, "--out", run / "teacher",
+             *chosen],
             ["training.distill", "--teacher", run / "teacher", *data,
              *given("transfer", "size", "student"), "--out", student, *letters, *chosen],
         ]  # fmt: skip
