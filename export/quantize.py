@@ -11,8 +11,10 @@ Haswell, and by nothing at all with U8U8, whose kernels widen first. The remedy 
 7-bit weights (`reduce_range`), was as exact, and erred a tenth more.
 
 Word embeddings get a scale per row instead of one for the table (2 % more bytes), and the head
-stays fp32 (13 kB more): together a fifth less error. Fusing attention, GELU and skip connections
-first leaves 33 nodes of 109, between which a short text would spend a fifth of its time.
+stays fp32 (13 kB more): together a fifth less error. Fusing attention, GELU and normalization first
+leaves 37 nodes of 109, between which a short text would spend a fifth of its time. Biases belong to
+the matrix products and skip connections stay sums: the operators that join either with what follows
+take longer than their parts (benchmarks/LOG.md).
 """
 
 from __future__ import annotations
@@ -31,6 +33,9 @@ from onnxruntime.transformers.fusion_options import FusionOptions
 from onnxruntime.transformers.optimizer import optimize_model
 
 from training.runs import stage
+
+# Fused operators that take longer than their parts.
+SLOW = ["SkipLayerNormFusion", "BiasSkipLayerNormFusion", "BiasGeluFusion"]
 
 
 def main() -> None:
@@ -70,9 +75,11 @@ def quantize(source: Path, out: Path) -> None:
 
 
 def fuse(source: Path, out: Path) -> None:
-    """Write the graph with each attention, GELU and skip connection as one operator."""
+    """Write the graph with each attention, GELU and normalization as one operator."""
     wanted = FusionOptions("bert")
     wanted.enable_embed_layer_norm = False  # it would swallow the table that gets its own scales
+    wanted.enable_skip_layer_norm = wanted.enable_bias_skip_layer_norm = False
+    wanted.enable_bias_gelu = False
     optimizer = optimize_model(str(source), "bert", optimization_options=wanted, opt_level=0)
     optimizer.save_model_to_file(str(out))
 
@@ -128,7 +135,9 @@ def optimise(source: Path, out: Path) -> None:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.optimized_model_filepath = str(out)
     options.log_severity_level = 3
-    onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
+    onnxruntime.InferenceSession(
+        str(source), options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOW
+    )
 
 
 if __name__ == "__main__":

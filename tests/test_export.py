@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -126,6 +127,16 @@ def test_int8_has_unsigned_weights_a_scale_per_word_and_an_fp32_head(run):
         np.float32
     ]
     assert run.int8.stat().st_size < 0.3 * run.fp32.stat().st_size
+
+
+def test_biases_are_part_of_the_matrix_products(run):
+    graph = onnx.load(run.int8).graph
+    operators = Counter(node.op_type for node in graph.node)
+    # Those that take them take longer than their parts (benchmarks/LOG.md).
+    assert not {"SkipLayerNormalization", "BiasGelu"} & operators.keys()
+    products = [node for node in graph.node if node.op_type == "DynamicQuantizeMatMul"]
+    assert len(products) == 6 and all(node.input[4].endswith(".bias") for node in products)
+    assert (operators["LayerNormalization"], operators["Gelu"]) == (5, 2)
 
 
 def test_quantizing_twice_gives_the_same_bytes(run, tmp_path):

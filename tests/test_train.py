@@ -64,7 +64,7 @@ def write(folder: Path, tasks: list[dict], rows: int) -> tuple[Path, Path]:
     while len(lines) < rows:
         picked = [random.randrange(len(t["labels"])) for t in tasks]
         words = [f"{WORDS[n % 15]} {WORDS[n // 15]}" for n in picked]
-        text = f"{random.choice(WORDS)}{random.randrange(999)} " + " and ".join(words)
+        text = f"{random.choice(WORDS)}{random.randrange(999)} kelp " + " and ".join(words)
         labels = ",".join(t["labels"][n] for t, n in zip(tasks, picked, strict=True))
         lines[text] = labels
     data = folder / "my.csv"
