@@ -16,7 +16,7 @@ from function.contract import Contract
 from function.decode import decode, probabilities
 from function.ort import Api, OrtError, Session
 from function.wordpiece import WordPiece
-from timing import startup, timed
+from timing import Span, startup, timed
 
 MODEL = "onnx/model_quantized.onnx"
 NEEDED = (MODEL, "contract.json", "vocab.txt")
@@ -81,11 +81,11 @@ class Model:
 
     def answer(self, texts: Sequence[str], scores: bool = False) -> tuple[list[dict], dict]:
         """The answers to `texts`, and the ms each stage took: encode, infer, decode."""
-        with timed("encode") as encode_span:
+        with Span("encode") as encode_span:
             encoded = [self.wordpiece.encode(text, self.contract) for text in texts]
-        with timed("infer") as infer_span:
+        with Span("infer") as infer_span:
             found = self.infer(encoded)
-        with timed("decode") as decode_span:
+        with Span("decode") as decode_span:
             answers = [
                 {"text": text, **decode(p, self.contract, scores)}
                 for text, p in zip(texts, found, strict=True)

@@ -23,7 +23,7 @@ from threading import Thread
 import timing
 from function import model as models
 from function.model import Model
-from timing import timed
+from timing import Span
 
 GOLDEN = "golden.json"
 # Bytes of memory for one of a bundle's: 4 were measured (bundle 1.2.0), and requests need some.
@@ -58,7 +58,7 @@ class Served:
     def swap(self) -> None:
         """Let the model in the folder take over, or say why not. Never raises."""
         severity, old = "INFO", self.model.id
-        with timed("swap") as span:
+        with Span("swap") as span:
             try:
                 new = self.candidate()
                 if new is None:

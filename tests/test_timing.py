@@ -335,7 +335,7 @@ def test_labels_are_recorded(records):
     assert records[0]["labels"] == {"model": "pets-0.1.0"}
 
 
-def test_without_a_sink_nothing_is_recorded_and_a_block_still_knows_its_time(clock, monkeypatch):
+def test_without_a_sink_all_runs_bare(clock, monkeypatch):
     monkeypatch.setattr(timing, "sink", None)
 
     @timed("work")
@@ -352,6 +352,30 @@ def test_without_a_sink_nothing_is_recorded_and_a_block_still_knows_its_time(clo
 
     with timed("block") as span:
         clock[0] += 1_000_000
-        assert work() is span  # runs bare
-    assert (asyncio.run(later()), list(numbers()), span.duration_ms) == (None, [1], 1.0)
+        span.labels = {"model": "pets-0.1.0"}
+        assert work() is None
+    assert (span.name, span.duration_ms, span.labels) == ("block", None, None)
+    assert (asyncio.run(later()), list(numbers())) == (None, [1])
+    with pytest.raises(KeyError), timed("block"):
+        raise KeyError
     timing.emit({"message": "goes nowhere"})
+
+
+def test_a_span_knows_its_time_without_a_sink(clock, monkeypatch):
+    monkeypatch.setattr(timing, "sink", None)
+    with timing.Span("block") as span:
+        clock[0] += 1_000_000
+    assert span.duration_ms == 1.0
+
+
+def test_what_is_decorated_before_there_is_a_sink_is_recorded_once_there_is(records, monkeypatch):
+    sink = timing.sink
+    monkeypatch.setattr(timing, "sink", None)
+
+    @timed("work")
+    def work():
+        pass
+
+    monkeypatch.setattr(timing, "sink", sink)
+    work()
+    assert [record["span"] for record in records] == ["work"]

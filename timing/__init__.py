@@ -38,7 +38,8 @@ def write(record: dict) -> None:
 
 
 # Replaceable, for tests and for other sinks: what reads the time in ns, and what takes a record.
-# Without a sink nothing is recorded: a decorated function runs bare, a block knows its time still.
+# Without a sink nothing is measured: a decorated function and a block run bare, `duration_ms` stays
+# None. Who needs the time in any case takes `with Span("encode") as span`.
 clock: Callable[[], int] = perf_counter_ns
 sink: Callable[[dict], None] | None = write
 
@@ -122,6 +123,29 @@ class Span:
         return wrapper
 
 
+class _Off:
+    """In the place of a Span while nobody takes records; decorates as one does."""
+
+    __slots__ = ("name",)
+    duration_ms = None
+    labels = property(lambda self: None, lambda self, labels: None)
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __enter__(self) -> _Off:
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        pass
+
+    def __call__(self, function: Callable) -> Callable:
+        return Span(self.name)(function)
+
+
+_off = functools.lru_cache(256)(_Off)  # it knows nothing of a call, so one for each name will do
+
+
 def timed(
     what: Callable | str | None = None,
     *,
@@ -134,7 +158,7 @@ def timed(
     `append_name` puts the function's own name behind `desc`, joined by `append_template`.
     """
     if isinstance(what, str):
-        return Span(what)
+        return _off(what) if sink is None else Span(what)
 
     def decorate(function: Callable) -> Callable:
         own = getattr(function, "__qualname__", type(function).__name__)
