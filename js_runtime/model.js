@@ -36,7 +36,7 @@ export class BundleError extends Error {
  *
  * @typedef {object} Runtime
  * @property {(path: string, expected?: Entry) => Promise<{ content: Uint8Array, sha256: string }>} read
- * @property {(model: Uint8Array) => Promise<Session>} open
+ * @property {(model: Uint8Array, sha256: string) => Promise<Session>} open
  * @property {readonly string[]} [paths]
  *
  * @typedef {{ sha256: string, size: number }} Entry
@@ -166,7 +166,7 @@ export async function load(where, runtime) {
         + `'${name}' as in the manifest`);
     }
     timing.mark('contract');
-    const session = await runtime.open(content(MODEL)).catch((error) => {
+    const session = await runtime.open(content(MODEL), files[MODEL].sha256).catch((error) => {
       throw new BundleError(`${MODEL}: found what onnxruntime cannot open (${line(error)})`);
     });
     timing.mark('session');

@@ -1,12 +1,12 @@
 /**
- * The bundle in the browser: files over the network or from the Cache API, onnxruntime-web on one
+ * The bundle in the browser: files over the network or from the Cache API, onnxruntime on one
  * thread of WebAssembly. Meant for a Web Worker, so that a page never waits.
  *
  * @typedef {import('./model.js').Model} Model
  * @typedef {import('./model.js').Entry} Entry
  */
-import { env, InferenceSession, Tensor } from 'onnxruntime-web/wasm';
 import * as models from './model.js';
+import { Wasm } from './wasm.js';
 
 const CACHE = 'whippedup-classify';
 
@@ -33,19 +33,17 @@ export async function load(address, wasm) {
     paths: models.NEEDED,
     read: (path, expected) =>
       expected ? kept(cache, address + path, expected) : latest(cache, address + path),
-    async open(model) {
+    async open(model, hash) {
       const { content, sha256 } = await binary;
       if (sha256 !== wasm.sha256) {
         throw new Error(`${wasm.address}: found sha256 ${sha256}, expected ${wasm.sha256}`);
       }
-      env.wasm.numThreads = 1; // more would need cross-origin isolation
-      env.wasm.wasmBinary = /** @type {ArrayBuffer} */ (content.buffer);
-      const session = await InferenceSession.create(model, {
-        executionProviders: ['wasm'],
-        graphOptimizationLevel: 'disabled', // export did it already
-        logSeverityLevel: 3,
-      });
-      return models.wrap(session, Tensor);
+      const key = `${wasm.address}.memory?wasm=${sha256}&model=${hash}`;
+      const frozen = await (await cache.match(key))?.arrayBuffer();
+      const opened = await Wasm.open(content, model, frozen && new Uint8Array(frozen));
+      // Before anybody's text is in it; kept while the first answers are given already.
+      if (!opened.thawed) keep(cache, key, opened.freeze()).catch(() => {});
+      return opened.session;
     },
   });
 }
@@ -63,11 +61,20 @@ async function kept(cache, address, expected) {
   const known = await cache.match(key);
   if (known) return { content: new Uint8Array(await known.arrayBuffer()), sha256: expected.sha256 };
   const found = await fetched(address);
-  if (found.sha256 === expected.sha256) {
-    await cache.delete(address, { ignoreSearch: true });
-    await cache.put(key, new Response(/** @type {BodyInit} */ (found.content)));
-  }
+  if (found.sha256 === expected.sha256) await keep(cache, key, found.content);
   return found;
+}
+
+/**
+ * Keep `content` under `key`, alone of all that differ in their search.
+ *
+ * @param {Cache} cache
+ * @param {string} key
+ * @param {Uint8Array} content
+ */
+async function keep(cache, key, content) {
+  await cache.delete(key, { ignoreSearch: true });
+  await cache.put(key, new Response(/** @type {BodyInit} */ (content)));
 }
 
 /**

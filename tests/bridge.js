@@ -7,7 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { parse } from '../js_runtime/contract.js';
 import { decode, probabilities, round } from '../js_runtime/decode.js';
-import { Model, wrap } from '../js_runtime/model.js';
+import { Model } from '../js_runtime/model.js';
 import { describe } from '../js_runtime/openapi.js';
 import { load } from '../js_runtime/wordpiece.js';
 
@@ -26,14 +26,13 @@ let other;
 const MODELS = {
   node: async () => (await import('../js_runtime/node.js')).load(),
   async wasm() {
-    const { env, InferenceSession, Tensor } = await import('onnxruntime-web/wasm');
-    env.wasm.numThreads = 1;
-    const wasm = await readFile('node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm');
-    env.wasm.wasmBinary = wasm.buffer;
+    const { Wasm } = await import('../js_runtime/wasm.js');
+    const binary = await readFile('node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm');
     const graph = await readFile('bundle/onnx/model_quantized.onnx');
-    const session = await InferenceSession.create(graph, { graphOptimizationLevel: 'disabled' });
+    const frozen = (await Wasm.open(binary, graph)).freeze(); // as on a second visit
+    const { session } = await Wasm.open(binary, graph, frozen);
     const { contract, wordpiece: pieces } = await MODELS.node();
-    return new Model(contract, pieces, wrap(session, Tensor));
+    return new Model(contract, pieces, session);
   },
 };
 

@@ -13,7 +13,8 @@ const OUTSIDE = {
   'stop.js': ['node:'],
   'function.js': ['node:', '@google-cloud/functions-framework'],
   'playground.js': ['node:'],
-  'web.js': ['onnxruntime-web/wasm'],
+  'web.js': [],
+  'wasm.js': ['onnxruntime-web/ort-wasm-simd-threaded.mjs'],
 };
 const REACHES = /\b(fetch|XMLHttpRequest|WebSocket|process|Buffer|require|caches|indexedDB|localStorage)\b\s*[.(]/;
 

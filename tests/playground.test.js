@@ -56,6 +56,25 @@ test('a reload with the server gone answers from the cache', { skip }, (t) => op
   assert.equal(await page.$eval('#function-ms', (place) => place.textContent), 'no answer');
 }));
 
+test('memory kept for the next visit that is none is made anew', { skip }, () => open(async (page) => {
+  const kept = (content) => page.evaluate(async (replaced) => {
+    const cache = await caches.open('whippedup-classify');
+    const find = async () => (await cache.keys()).find(({ url }) => url.includes('.memory?wasm='));
+    while (!(await find())) await new Promise((done) => { setTimeout(done, 20); });
+    const key = await find();
+    if (replaced !== undefined) await cache.put(key, new Response(replaced));
+    return (await (await cache.match(key)).arrayBuffer()).byteLength;
+  }, content);
+  await shown(page, 'browser', 'smoked paprika');
+  const size = await kept();
+  assert.ok(size > 5e6 && size < 20e6, `${size} bytes`);
+  assert.equal(await kept('broken'), 'broken'.length);
+  await page.reload();
+  await shown(page, 'browser', 'smoked paprika');
+  while ((await kept()) === 'broken'.length) await new Promise((done) => { setTimeout(done, 20); });
+  assert.equal(await kept(), size);
+}));
+
 test('many lines become a CSV', { skip }, () => open(async (page) => {
   await shown(page, 'browser', 'smoked paprika');
   await page.evaluate(() => {

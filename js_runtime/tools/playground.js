@@ -21,6 +21,7 @@ await build({
   entryPoints: [join(page, 'page.js'), join(page, 'worker.js')],
   outdir: out,
   bundle: true,
+  external: ['module', 'worker_threads'], // what onnxruntime imports where it finds itself in Node
   format: 'esm',
   target: 'es2022',
   minify: true,
