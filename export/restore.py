@@ -51,10 +51,11 @@ def restore(bundle: Path) -> BertForTokenClassification:
         state[table] = weights[f"{table}_rows"] * weights[f"{table}_scales"]
         layers = (f"bert.encoder.layer.{n}" for n in range(model.config.num_hidden_layers))
         products = iter([node for node in graph.node if node.op_type == "DynamicQuantizeMatMul"])
-        for layer, node in zip(
-            layers, (x for x in graph.node if x.op_type == "QAttention"), strict=True
-        ):
-            joined = product(weights, node.input[1], node.input[4], node.input[7])
+        attentions = (x for x in graph.node if x.op_type in ("QAttention", "Attention"))
+        for layer, node in zip(layers, attentions, strict=True):
+            # The last one stays float32.
+            joined = (weights[node.input[1]] if node.op_type == "Attention"
+                      else product(weights, node.input[1], node.input[4], node.input[7]))  # fmt: skip
             for name, weight, bias in zip(
                 ("query", "key", "value"),
                 np.split(joined, 3, 1), np.split(weights[node.input[2]], 3), strict=True,
