@@ -27,7 +27,8 @@ def card(contract: dict, facts: dict, size: int) -> str:
         f"{size / 1e6:.1f} MB. Made for short texts, at most {contract['max_pieces']} word pieces.",
         "## Tasks\n\n" + _tasks(contract),
         f"## Base model and licence\n\nThe teacher was fine-tuned from **{base}**; the student's "
-        "word embeddings are the teacher's, projected by PCA. " + _licence(base, licence),
+        "word embeddings are the teacher's, projected by PCA. "
+        + _licence(base, licence) + _pieces(facts["recipe"]),
         _data(facts),
         _metrics(facts),
         _slices(facts["slices"]),
@@ -60,6 +61,12 @@ def _licence(base: str, licence: str | None) -> str:
         "(https://www.apache.org/licenses/LICENSE-2.0), which holds for this derived work as "
         "well. Notice: the weights were changed by fine-tuning, distillation and quantization."
     )
+
+
+def _pieces(recipe: dict) -> str:
+    pieces = recipe.get("teacher", {}).get("pieces")
+    return (f" {pieces:,} pieces of the labelled phrases' own words were put into the vocabulary, "
+            "where there was room in the place of unused entries.") if pieces else ""  # fmt: skip
 
 
 def _data(facts: dict) -> str:

@@ -11,8 +11,8 @@ Haswell, and by nothing at all with U8U8, whose kernels widen first. The remedy 
 7-bit weights (`reduce_range`), was as exact, and erred a tenth more.
 
 Word embeddings get a scale per row instead of one for the table (2 % more bytes), and the head
-stays fp32 (13 kB more): together a fifth less error. So does the attention of the last layer (145 kB
-more), which errs most for its size: a sixth less. Fusing attention, GELU and normalization first
+stays fp32 (13 kB more): together a fifth less error. So does the attention of the last layer (145
+kB more), which errs most for its size: a sixth less. Fusing attention, GELU and normalization first
 leaves 36 nodes of 109, between which a short text would spend a fifth of its time. Biases belong to
 the matrix products and skip connections stay sums: the operators that join either with what follows
 take longer than their parts (benchmarks/LOG.md).
@@ -129,7 +129,10 @@ def head(graph: onnx.GraphProto) -> str:
 
 def last_attention(graph: onnx.GraphProto) -> str:
     """The name of the last layer's attention."""
-    return [node.name for node in graph.node if node.op_type == "Attention"][-1]
+    found = [node.name for node in graph.node if node.op_type == "Attention"]
+    if not found:
+        raise ValueError("--onnx: found no attention, expected that of a BERT")
+    return found[-1]
 
 
 def optimise(source: Path, out: Path) -> None:

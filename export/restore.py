@@ -2,8 +2,8 @@
 
     python -m export.restore --bundle bundle --out build/mine/encoder
 
-Every weight is its integers times its scales, so the encoder is the one that is served, not the
-one that was once trained.
+Every quantized weight is its integers times its scales, so the encoder is the one that is served,
+not the one that was once trained.
 """
 
 from __future__ import annotations
@@ -54,8 +54,9 @@ def restore(bundle: Path) -> BertForTokenClassification:
         attentions = (x for x in graph.node if x.op_type in ("QAttention", "Attention"))
         for layer, node in zip(layers, attentions, strict=True):
             # The last one stays float32.
-            joined = (weights[node.input[1]] if node.op_type == "Attention"
-                      else product(weights, node.input[1], node.input[4], node.input[7]))  # fmt: skip
+            joined = weights[node.input[1]]
+            if node.op_type == "QAttention":
+                joined = product(weights, node.input[1], node.input[4], node.input[7])
             for name, weight, bias in zip(
                 ("query", "key", "value"),
                 np.split(joined, 3, 1), np.split(weights[node.input[2]], 3), strict=True,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from function.contract import Contract
 
-_MAX_WORD = 100  # characters; the reference makes a longer word [UNK]
+MAX_WORD = 100  # characters; the reference makes a longer word [UNK]
 _MEMO = 20_000  # words and code points remembered, so that no visitor can fill the memory
 
 
@@ -114,10 +114,10 @@ class WordPiece:
         for word in words(text):
             found = memo.get(word)
             if found is None:
-                if len(word) > _MAX_WORD:  # not remembered: 20,000 such would fill the memory
+                if len(word) > MAX_WORD:  # not remembered: 20,000 such would fill the memory
                     ids += self._unknown
                     continue
-                found = self._cut(word)
+                found = cut(word, self.vocab, self._longest) or self._unknown
                 if len(memo) >= _MEMO:
                     memo.clear()
                 memo[word] = found
@@ -133,19 +133,23 @@ class WordPiece:
         room = contract.max_pieces - 2 - len(contract.tasks)
         return [self._first, *self.pieces(text)[:room], *contract.control_ids, self._last]
 
-    def _cut(self, word: str) -> tuple[int, ...]:
-        """The longest pieces from left to right; [UNK] where one part has none."""
-        vocab, ids, start, prefix = self.vocab, [], 0, ""
-        while start < len(word):
-            for end in range(min(len(word), start + self._longest), start, -1):
-                found = vocab.get(prefix + word[start:end])
-                if found is not None:
-                    break
-            else:
-                return self._unknown
-            ids.append(found)
-            start, prefix = end, "##"
-        return tuple(ids)
+
+def cut(word: str, vocab: dict[str, int], longest: int, prefix: str = "") -> tuple[int, ...]:
+    """The ids of the longest pieces from left to right; none where one part has none.
+
+    longest: characters of a piece at most. prefix: "##" where the word continues another.
+    """
+    ids, start = [], 0
+    while start < len(word):
+        for end in range(min(len(word), start + longest), start, -1):
+            found = vocab.get(prefix + word[start:end])
+            if found is not None:
+                break
+        else:
+            return ()
+        ids.append(found)
+        start, prefix = end, "##"
+    return tuple(ids)
 
 
 def load(path: str | Path) -> WordPiece:

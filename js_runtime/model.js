@@ -32,7 +32,7 @@ export class BundleError extends Error {
 
 /**
  * What a runtime lends to load a bundle: `read` gives a file's bytes and their sha256, `open` makes
- * a session of the model's bytes, `paths` are the files to check (all of them where absent).
+ * a session of the model's bytes, whose sha256 it is told too, `paths` are the files to check (all of them where absent).
  *
  * @typedef {object} Runtime
  * @property {(path: string, expected?: Entry) => Promise<{ content: Uint8Array, sha256: string }>} read
@@ -119,7 +119,7 @@ export class Model {
 }
 
 /**
- * An onnxruntime session, of onnxruntime-node or onnxruntime-web, as the one a Model runs.
+ * A session of onnxruntime-node as the one a Model runs (onnxruntime-web's is alike).
  *
  * @param {any} session an InferenceSession
  * @param {any} Tensor the Tensor of the same package

@@ -18,7 +18,9 @@
 // @ts-expect-error the package describes its wrapper alone
 import factory from 'onnxruntime-web/ort-wasm-simd-threaded.mjs';
 
-const [INT64, CPU] = [7, 1]; // of a tensor: its type and where it lies
+/** Of what is frozen: another one where State, the options of a session or the order change. */
+export const FORMAT = 1;
+const [FLOAT, INT64, CPU] = [1, 7, 1]; // of a tensor: its type, or where it lies
 const FATAL = 4; // what is logged; of errors the caller hears
 const PAGE = 65_536; // bytes that a WebAssembly memory grows by
 const BLOCK = 4_096; // bytes: a block of zeros is not kept
@@ -78,7 +80,7 @@ export class Wasm {
     const stack = module.stackSave();
     const tensors = [];
     try {
-      const [dims, given, names, made, asked] = [8, 4 * count, 4 * count, 4, 4]
+      const [dims, given, names, results, asked] = [8, 4 * count, 4 * count, 4, 4]
         .map((size) => module.stackAlloc(size));
       const content = module.stackAlloc(count * rows * 8 + 8) + 7 & -8;
       this.#words(dims, [1, rows]);
@@ -87,14 +89,14 @@ export class Wasm {
         const values = new BigInt64Array(this.#memory.buffer, at, rows);
         if (fill === null) values.set(ids.map(BigInt));
         else values.fill(BigInt(fill));
-        tensors.push(module._OrtCreateTensor(INT64, at, rows * 8, dims, 2, CPU));
+        tensors.push(made(module, module._OrtCreateTensor(INT64, at, rows * 8, dims, 2, CPU)));
         this.#words(given + 4 * n, [tensors[n]]);
         this.#words(names + 4 * n, [name]);
       }
-      this.#words(made, [0]);
+      this.#words(results, [0]);
       this.#words(asked, [output]);
-      check(module, module._OrtRun(session, names, given, count, asked, 1, made, 0));
-      const [result] = words(this.#memory, made, 1);
+      check(module, module._OrtRun(session, names, given, count, asked, 1, results, 0));
+      const [result] = words(this.#memory, results, 1);
       tensors.push(result);
       return this.#content(result, rows * columns);
     } finally {
@@ -113,10 +115,12 @@ export class Wasm {
     const module = this.#module;
     const at = module.stackAlloc(16);
     check(module, module._OrtGetTensorData(tensor, at, at + 4, at + 8, at + 12));
-    const [, data, dims, count] = words(this.#memory, at, 4);
+    const [type, data, dims, count] = words(this.#memory, at, 4);
     const found = words(this.#memory, dims, count).reduce((a, b) => a * b, 1);
     module._OrtFree(dims);
-    if (found !== expected) throw new Error(`found ${found} logits, expected ${expected}`);
+    if (type !== FLOAT || found !== expected) {
+      throw new Error(`found ${found} logits of type ${type}, expected ${expected} of float32`);
+    }
     return new Float32Array(this.#memory.buffer, data, found).slice();
   }
 
@@ -153,20 +157,22 @@ export class Wasm {
  * @param {Uint8Array} binary
  * @returns {Promise<[any, WebAssembly.Memory]>}
  */
-async function start(binary) {
-  /** @type {any} */
-  let memory;
-  const module = await factory({
-    numThreads: 1, // more would need cross-origin isolation
-    /** @param {any} imports @param {(instance: WebAssembly.Instance, module: WebAssembly.Module) => void} done */
-    async instantiateWasm(imports, done) {
-      memory = Object.values(imports).flatMap(Object.values)
-        .find((one) => one instanceof WebAssembly.Memory);
-      const made = await WebAssembly.instantiate(/** @type {BufferSource} */ (binary), imports);
-      done(made.instance, made.module);
-    },
+function start(binary) {
+  return new Promise((resolve, reject) => {
+    /** @type {any} */
+    let memory;
+    factory({
+      numThreads: 1, // more would need cross-origin isolation
+      /** @param {any} imports @param {(instance: WebAssembly.Instance, module: WebAssembly.Module) => void} done */
+      instantiateWasm(imports, done) {
+        memory = Object.values(imports).flatMap(Object.values)
+          .find((one) => one instanceof WebAssembly.Memory);
+        // The factory never hears of a failure here (emscripten issue 23038).
+        WebAssembly.instantiate(/** @type {BufferSource} */ (binary), imports)
+          .then((compiled) => done(compiled.instance, compiled.module)).catch(reject);
+      },
+    }).then((/** @type {any} */ module) => resolve([module, memory]), reject);
   });
-  return [module, memory];
 }
 
 /**
@@ -207,19 +213,21 @@ function create(module, memory, graph) {
   check(module, module._OrtInit(1, FATAL));
   const text = (/** @type {string} */ value) => {
     const size = module.lengthBytesUTF8(value) + 1;
-    const at = module._malloc(size);
+    const at = made(module, module._malloc(size));
     module.stringToUTF8(value, at, size);
     return at;
   };
   // No optimisation, since export did it; with arena and memory pattern, one thread, no profile.
-  const options = module._OrtCreateSessionOptions(0, 1, 1, 0, 0, 0, text('classify'), FATAL, 0, 0);
-  const at = module._malloc(graph.length);
+  const options = made(
+    module, module._OrtCreateSessionOptions(0, 1, 1, 0, 0, 0, text('classify'), FATAL, 0, 0),
+  );
+  const at = made(module, module._malloc(graph.length));
   new Uint8Array(memory.buffer).set(graph, at);
   const session = module._OrtCreateSession(at, graph.length, options);
   new Uint8Array(memory.buffer).fill(0, at, at + graph.length); // zeros need not be frozen
   module._free(at);
   module._OrtReleaseSessionOptions(options);
-  if (!session) check(module, 1);
+  made(module, session);
   const stack = module.stackSave();
   const pair = module.stackAlloc(8);
   check(module, module._OrtGetInputOutputCount(session, pair, pair + 4));
@@ -264,6 +272,17 @@ function used(buffer) {
  */
 function words(memory, at, count) {
   return [...new Uint32Array(memory.buffer, at, count)];
+}
+
+/**
+ * What was made, if it was.
+ *
+ * @param {any} module
+ * @param {number} handle
+ */
+function made(module, handle) {
+  if (!handle) check(module, 1);
+  return handle;
 }
 
 /**

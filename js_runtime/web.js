@@ -6,7 +6,7 @@
  * @typedef {import('./model.js').Entry} Entry
  */
 import * as models from './model.js';
-import { Wasm } from './wasm.js';
+import { FORMAT, Wasm } from './wasm.js';
 
 const CACHE = 'whippedup-classify';
 
@@ -17,8 +17,9 @@ const CACHE = 'whippedup-classify';
  * Throws BundleError, ContractError or VocabularyError where something is wrong with it.
  *
  * @param {string} address
- * @param {{ address: string } & Entry} wasm onnxruntime's `ort-wasm-simd-threaded.wasm`, on the
- *   page's own origin: a model that runs offline can wait for nobody's CDN
+ * @param {{ address: string } & Entry} wasm `ort-wasm-simd-threaded.wasm` of the onnxruntime-web
+ *   that this is bundled with, on the page's own origin: a model that runs offline can wait for
+ *   nobody's CDN
  * @returns {Promise<Model>}
  */
 export async function load(address, wasm) {
@@ -33,19 +34,28 @@ export async function load(address, wasm) {
     paths: models.NEEDED,
     read: (path, expected) =>
       expected ? kept(cache, address + path, expected) : latest(cache, address + path),
-    async open(model, hash) {
+    async open(model, fingerprint) {
       const { content, sha256 } = await binary;
       if (sha256 !== wasm.sha256) {
         throw new Error(`${wasm.address}: found sha256 ${sha256}, expected ${wasm.sha256}`);
       }
-      const key = `${wasm.address}.memory?wasm=${sha256}&model=${hash}`;
+      const key = `${address}memory?format=${FORMAT}&wasm=${sha256}&model=${fingerprint}`;
       const frozen = await (await cache.match(key))?.arrayBuffer();
       const opened = await Wasm.open(content, model, frozen && new Uint8Array(frozen));
-      // Before anybody's text is in it; kept while the first answers are given already.
-      if (!opened.thawed) keep(cache, key, opened.freeze()).catch(() => {});
+      // Frozen at once, before anybody's text is in it; whether it can be kept, nobody waits for.
+      if (!opened.thawed) freeze(cache, key, opened).catch(() => {});
       return opened.session;
     },
   });
+}
+
+/**
+ * @param {Cache} cache
+ * @param {string} key
+ * @param {Wasm} opened
+ */
+async function freeze(cache, key, opened) {
+  await keep(cache, key, opened.freeze());
 }
 
 /**

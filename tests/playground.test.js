@@ -59,7 +59,7 @@ test('a reload with the server gone answers from the cache', { skip }, (t) => op
 test('memory kept for the next visit that is none is made anew', { skip }, () => open(async (page) => {
   const kept = (content) => page.evaluate(async (replaced) => {
     const cache = await caches.open('whippedup-classify');
-    const find = async () => (await cache.keys()).find(({ url }) => url.includes('.memory?wasm='));
+    const find = async () => (await cache.keys()).find(({ url }) => url.includes('/memory?format='));
     while (!(await find())) await new Promise((done) => { setTimeout(done, 20); });
     const key = await find();
     if (replaced !== undefined) await cache.put(key, new Response(replaced));

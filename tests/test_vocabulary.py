@@ -38,15 +38,20 @@ def test_parts_of_words_are_pieces_too(words):
 
 
 def test_what_cannot_be_cut_or_is_no_word_is_left(words):
-    assert vocabulary.grow(words, ["\U000105c0\U000105c1", "4711x", "salt", "[MASK]"] * 9, 9) == []
+    unknown = "\u10d0\u10d1\u1d79"  # letters, of which the vocabulary has not all
+    assert unknown.isalpha() and words.pieces(unknown) == [words.vocab["[UNK]"]]
+    assert vocabulary.grow(words, [unknown, "4711x", "salt", "[MASK]"] * 9, 9) == []
     assert vocabulary.grow(words, [], 9) == []
 
 
 def test_words_are_cut_as_the_reference_cuts_them(words):
     reference = BertTokenizerFast(vocab_file=f"{encoder.default_base()}/vocab.txt")
     for word in ("gochujang", "salt", "worcestershire", "ß", "unaffable"):
-        assert vocabulary.cut(word, words.vocab) == reference.tokenize(word)
-    assert vocabulary.cut("##chujang", words.vocab) == reference.tokenize("gochujang")[1:]
+        assert list(vocabulary.cut(word, words.vocab)) == reference.convert_tokens_to_ids(
+            reference.tokenize(word)
+        )
+    assert vocabulary.cut("##chujang", words.vocab) == vocabulary.cut("gochujang", words.vocab)[1:]
+    assert vocabulary.cut("a" * 101, words.vocab) == ()
 
 
 @pytest.fixture
@@ -64,7 +69,7 @@ def test_a_new_piece_starts_as_the_mean_of_its_parts(grown):
     model, before, wordpiece, after, _, _ = grown
     vectors = model.get_input_embeddings().weight
     for piece in ("gochujang", "##zqxw"):
-        parts = [wordpiece.vocab[part] for part in vocabulary.cut(piece, wordpiece.vocab)]
+        parts = list(vocabulary.cut(piece, wordpiece.vocab))
         torch.testing.assert_close(vectors[after.vocab[piece]], before[parts].mean(0))
     kept = [n for n in range(len(before)) if n not in (1, 2)]
     torch.testing.assert_close(vectors[kept], before[kept])
@@ -88,6 +93,16 @@ def test_what_finds_no_unused_entry_is_put_behind_the_last(tmp_path):
     assert after.vocab[made[unused]] == len(wordpiece.vocab)
     assert after.vocab[made[-1]] == len(after.vocab) - 1
     assert model.config.vocab_size == len(model.get_input_embeddings().weight) == len(after.vocab)
+
+
+def test_a_table_longer_than_the_vocabulary_is_cut_to_it(tmp_path):
+    base, out = write_base(tmp_path), tmp_path / "out"
+    out.mkdir()
+    model, _, wordpiece = encoder.load_base(str(base), write_contract(tmp_path), out)
+    model.resize_token_embeddings(len(wordpiece.vocab) + 6)  # padded, as for a GPU
+    made = [piece for n in range(1_100) if (piece := f"##{n}zq") not in wordpiece.vocab]
+    _, after = encoder.add_pieces(model, made, out)
+    assert len(model.get_input_embeddings().weight) == len(after.vocab) > len(wordpiece.vocab)
 
 
 def test_stock_transformers_open_the_grown_model(grown):

@@ -57,6 +57,10 @@ for (const [name, broken] of [
   });
 }
 
+test('a binary that does not compile is said, and nobody waits for it', async () => {
+  await assert.rejects(Wasm.open(binary.subarray(0, 99), graph), WebAssembly.CompileError);
+});
+
 test('what onnxruntime refuses is said in its words', async () => {
   await assert.rejects(Wasm.open(binary, new Uint8Array(9)), /protobuf/i);
   assert.throws(() => fresh.run([99_999_999]), /indices element out of data bounds/);

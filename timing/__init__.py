@@ -3,7 +3,7 @@
     @timed                                  under the function's own name
     @timed("load")                          under the one given
     @timed(desc="load", append_name=True)   as "load - Model.load"; `append_template` joins them
-    with timed("encode") as span:           then `span.duration_ms`
+    with timed("encode") as span:           then `span.duration_ms`, None without a sink
 
 The shapes are those of juancavallotti/py-profile. Functions, methods, coroutines and generators are
 timed alike; a generator's time is what passes in its own turns, not in its consumer's. Spans nest:

@@ -116,8 +116,8 @@ def add_pieces(model, pieces: Sequence[str], folder: Path) -> tuple[Contract, Wo
     vectors = model.get_input_embeddings().weight.detach().clone()
     made = {}
     for n, piece in enumerate(pieces):
-        parts = [wordpiece.vocab[part] for part in vocabulary.cut(piece, wordpiece.vocab)]
-        at = vocab.pop(free[n]) if n < len(free) else len(vectors) + n - len(free)
+        parts = list(vocabulary.cut(piece, wordpiece.vocab))
+        at = vocab.pop(free[n]) if n < len(free) else len(wordpiece.vocab) + n - len(free)
         vocab[piece], made[at] = at, vectors[parts].mean(0)
     model.resize_token_embeddings(len(vocab), mean_resizing=False)
     with torch.no_grad():

@@ -49,6 +49,8 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
+    if options.pieces < 0:
+        raise ValueError(f"--pieces: found {options.pieces}, expected 0 or more")
     base = options.base or encoder.default_base()
     words_path = options.data.with_name("augment.json")
     settings = {k: v for k, v in vars(options).items() if k not in ("out", "contract", "data")}

@@ -10,11 +10,12 @@ AVocaDo, 2021, arXiv 2110.13434, adapt a vocabulary to a domain in the same spir
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 
 from tokenizers import Tokenizer, models, trainers
 
-from function.wordpiece import WordPiece, words
+from function import wordpiece as wordpieces
+from function.wordpiece import MAX_WORD, WordPiece, words
 
 SEEN = 4  # times at least, in all texts together, that a piece is used
 SPARE = 1.6, 50  # so many times as many candidates as pieces are asked for, and so many more
@@ -28,13 +29,22 @@ def grow(wordpiece: WordPiece, texts: Iterable[str], most: int) -> list[str]:
     found = _joined(wordpiece, missing, round(most * SPARE[0]) + SPARE[1])
     parts = {piece: len(cut(piece, wordpiece.vocab)) for piece in found}
     while True:
-        used = _used(missing, wordpiece.vocab.keys() | found)
+        used = _used(missing, wordpiece.vocab, found)
         found = [piece for piece in found if used[piece] >= SEEN]
         found.sort(key=lambda piece: (-used[piece] * (parts[piece] - 1), piece))
         if len(found) <= most:
             return found
         # A few at a time: the uses of a piece that goes fall to others.
         del found[max(most, int(len(found) * (1 - DROPPED))) :]
+
+
+def cut(piece: str, vocab: dict[str, int]) -> tuple[int, ...]:
+    """The ids of the pieces of a word, or of a piece that continues one; none where a part of it
+    has none, or where it is longer than the reference cuts."""
+    word = piece.removeprefix("##")
+    if len(word) > MAX_WORD:
+        return ()
+    return wordpieces.cut(word, vocab, MAX_WORD, "##" if word != piece else "")
 
 
 def _missing(wordpiece: WordPiece, texts: Iterable[str]) -> Counter[str]:
@@ -50,8 +60,7 @@ def _joined(wordpiece: WordPiece, counts: Counter[str], most: int) -> list[str]:
     """What byte pair encoding makes of the pieces of the words, the most frequent first."""
     pieces = {n: piece for piece, n in wordpiece.vocab.items()}
     lines = {
-        word: "".join(chr(_FIRST + wordpiece.vocab[piece]) for piece in cut(word, wordpiece.vocab))
-        for word in counts
+        word: "".join(chr(_FIRST + n) for n in cut(word, wordpiece.vocab)) for word in counts
     }
     alphabet = len(set("".join(lines.values())))
     trainer = trainers.BpeTrainer(
@@ -68,26 +77,12 @@ def _joined(wordpiece: WordPiece, counts: Counter[str], most: int) -> list[str]:
     return [name for name in dict.fromkeys(names) if name not in wordpiece.vocab]
 
 
-def _used(counts: Counter[str], vocab: Container[str]) -> Counter[str]:
-    """How often each piece is used for the words."""
+def _used(counts: Counter[str], base: dict[str, int], more: list[str]) -> Counter[str]:
+    """How often each piece of `more` is used for the words, beside those of `base`."""
+    vocab = base | {piece: -1 - n for n, piece in enumerate(more)}
     used: Counter[str] = Counter()
-    for word, n in counts.items():
-        for piece in cut(word, vocab):
-            used[piece] += n
+    for word, count in counts.items():
+        for n in cut(word, vocab):
+            if n < 0:
+                used[more[-1 - n]] += count
     return used
-
-
-def cut(word: str, vocab: Container[str]) -> list[str]:
-    """The longest pieces from left to right, of a word or of a piece that continues one; none
-    where a part has none."""
-    prefix = "##" if word.startswith("##") else ""
-    start, found = len(prefix), []
-    while start < len(word):
-        for end in range(len(word), start, -1):
-            if prefix + word[start:end] in vocab:
-                break
-        else:
-            return []
-        found.append(prefix + word[start:end])
-        start, prefix = end, "##"
-    return found

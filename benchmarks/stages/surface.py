@@ -11,7 +11,7 @@ from function import request
 from function.contract import Contract
 from function.decode import decode
 from function.errors import Problem
-from timing import headers, timed
+from timing import Span, headers
 
 
 def serve(
@@ -26,7 +26,7 @@ def serve(
         except Problem as problem:
             return flask.Response(problem.document(), problem.status,
                                   content_type="application/problem+json")  # fmt: skip
-        with timed("infer") as span:
+        with Span("infer") as span:
             results = [{"text": text, **decode(ask(text), contract)} for text in texts]
         content = json.dumps({"model": contract.name, "results": results}, ensure_ascii=False)
         answer = flask.Response(content, content_type="application/json")
