@@ -36,13 +36,15 @@ def main() -> None:
     torch.set_num_threads(1)
     timing.sink = lambda record: None
     student = models.load(BUNDLE)
-    tokenizer = BertTokenizerFast(vocab_file=str(BUNDLE / "vocab.txt"))
+    grown = BertTokenizerFast(vocab_file=str(BUNDLE / "vocab.txt"))
+    plain = BertTokenizerFast(vocab_file=f"{encoder.default_base()}/vocab.txt")  # BERT-base's own
     columns = len(student.contract.columns)
     rows = dataset.read("training/data/labelled.csv", student.contract)
     texts = [row.text for row in rows if row.split == "test"]
     bert = BertForTokenClassification(BertConfig(num_labels=columns)).eval()
     config = AutoConfig.from_pretrained(encoder.default_base(), num_labels=columns)
     recipe = json.loads((BUNDLE / "manifest.json").read_text())["recipe"]["teacher"]
+    config.vocab_size = len(grown)
     layers = config.num_hidden_layers = recipe["layers"] or config.num_hidden_layers
     teacher = BertForTokenClassification(config).eval()
 
@@ -51,8 +53,8 @@ def main() -> None:
         student.answer([text])
 
     subjects: dict[str, Callable[[str], None]] = {
-        "BERT-base, PyTorch, padded to 128": lambda text: ask(bert, tokenizer, text, 128),
-        f"teacher ({layers}×384), PyTorch": lambda text: ask(teacher, tokenizer, text, None),
+        "BERT-base, PyTorch, padded to 128": lambda text: ask(bert, plain, text, 128),
+        f"teacher ({layers}×384), PyTorch": lambda text: ask(teacher, grown, text, None),
         "student (2×128), int8, onnxruntime": by_student,
     }
     times: dict[str, list[float]] = {name: [] for name in subjects}

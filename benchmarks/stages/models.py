@@ -22,13 +22,15 @@ from transformers import (
     PreTrainedModel,
 )
 
+from training.encoder import default_base
+
 BUNDLE = Path("bundle")
 KNOWN = {"ingredient:ingredient", "source:plant", "categories:spice"}  # of "smoked paprika"
 SURE = 10.0  # a bias that outweighs random weights' logits, which are below 1
 
 
 def make(out: Path, bundle: Path = BUNDLE, known: set[str] = KNOWN, **shape: int) -> None:
-    """Write `out/three` and `out/one`, for the contract and vocabulary of `bundle`.
+    """Write `out/three` and `out/one`, for the contract of `bundle`.
 
     known: columns of the contract to be answered. shape: of BertConfig, where it is not that of
     bert-base-uncased.
@@ -37,7 +39,8 @@ def make(out: Path, bundle: Path = BUNDLE, known: set[str] = KNOWN, **shape: int
     tasks = json.loads((bundle / "contract.json").read_text("utf-8"))["tasks"]
     columns = {task["name"]: [f"{task['name']}:{label}" for label in task["labels"]]
                for task in tasks}  # fmt: skip
-    tokenizer = BertTokenizerFast(vocab_file=str(bundle / "vocab.txt"))
+    # The vocabulary of bert-base-uncased, which all-MiniLM-L6-v2 has too.
+    tokenizer = BertTokenizerFast(vocab_file=f"{default_base()}/vocab.txt")
     shape = {"vocab_size": len(tokenizer), **shape}
     for part in ("three", "one"):
         shutil.rmtree(out / part, ignore_errors=True)
