@@ -31,7 +31,7 @@ from training.parts import divide
 from training.teacher import DATA, predict
 
 SIZE = 320_000
-EPOCHS = 10
+EPOCHS = 9
 MANY = 100_000  # texts, from which on batches are large
 WEIGHTS = (0.0, 0.25, 0.5, 0.75)  # of TF-IDF, to choose from
 
