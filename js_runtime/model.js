@@ -32,7 +32,8 @@ export class BundleError extends Error {
 
 /**
  * What a runtime lends to load a bundle: `read` gives a file's bytes and their sha256, `open` makes
- * a session of the model's bytes, whose sha256 it is told too, `paths` are the files to check (all of them where absent).
+ * a session of the model's bytes, whose sha256 it is told too, `paths` are the files to check (all
+ * of them where absent).
  *
  * @typedef {object} Runtime
  * @property {(path: string, expected?: Entry) => Promise<{ content: Uint8Array, sha256: string }>} read
