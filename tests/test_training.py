@@ -15,7 +15,7 @@ from transformers import BertConfig, BertForTokenClassification, BertModel, Bert
 from function import contract as contracts
 from function import wordpiece as wordpieces
 from tests.training_fixtures import CONTRACT, write_base, write_contract, write_data
-from training import augment, batches, encoder, loop, losses, metrics, transfer
+from training import augment, batches, distill, encoder, loop, losses, metrics, transfer
 from training.dataset import Row
 from training.similar import similar_key
 
@@ -129,6 +129,17 @@ def test_transfer_set_is_seeded_distinct_and_apart_from_held_out_rows(words):
     assert len(made) == len(set(made)) == 400 and made[:3] == sorted(made[:3])
     assert {r.text for r in train} <= set(made)
     assert similar_key("Tabby, golden") not in {similar_key(text) for text in made}
+
+
+def test_the_vocabularys_numbers_are_among_the_transfer_set():
+    rows = [Row("grey tabby", {}, "x", "train", 1)]
+    made = transfer.generate(rows, [], {"1987": 0, "20th": 1, "##7": 2}, augment.Words(), 60, 1)
+    assert {"1987", "20th"} <= set(made) and not any("##" in text for text in made)
+
+
+def test_a_wider_student_learns_slower():
+    assert distill.default_rate("tiny") == 3e-3
+    assert distill.default_rate("mini") == 1.5e-3 and distill.default_rate("small") == 1e-3
 
 
 def test_scores_count_only_rows_that_a_task_applies_to(pets):

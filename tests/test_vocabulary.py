@@ -1,5 +1,7 @@
 """Pieces of the domain's own words: which are made, and where they go in a BERT."""
 
+import copy
+
 import pytest
 import torch
 from transformers import AutoModelForTokenClassification, AutoTokenizer, BertTokenizerFast
@@ -107,7 +109,7 @@ def test_a_table_longer_than_the_vocabulary_is_cut_to_it(tmp_path):
 
 def test_stock_transformers_open_the_grown_model(grown):
     model, _, _, after, contract, out = grown
-    encoder.save(model, out / "contract.json", out, out)
+    encoder.save_weights(model, out)
     tokenizer = AutoTokenizer.from_pretrained(out)
     assert tokenizer.tokenize("Gochujang redzqxw") == ["gochujang", "red", "##zqxw"]
     phrase = "gochujang redzqxw kimchi"
@@ -117,3 +119,56 @@ def test_stock_transformers_open_the_grown_model(grown):
     with torch.inference_mode():
         found, expected = (one(torch.tensor([ids])).logits for one in (opened, model.eval()))
     torch.testing.assert_close(found, expected)
+
+
+@pytest.fixture
+def shrunk(grown):
+    """The grown model before and after all but what two texts use was dropped."""
+    model, _, _, full, contract, out = grown
+    before = copy.deepcopy(model).eval()
+    texts = ["gochujang soup", "crème brûlée — 日"]
+    used = {n for text in texts for n in full.encode(text, contract)}
+    contract, small = encoder.drop_pieces(model, used, out)
+    return before, full, model.eval(), small, contract, texts, out
+
+
+def test_texts_of_kept_pieces_are_answered_as_before(shrunk):
+    before, full, model, small, contract, texts, out = shrunk
+    old = contracts.load(out / "contract.json", full.vocab)
+    for text in texts:
+        long, short = full.encode(text, old), small.encode(text, contract)
+        assert list(map([*full.vocab].__getitem__, long)) == list(
+            map([*small.vocab].__getitem__, short)
+        )
+        with torch.inference_mode():
+            expected = encoder.control_logits(before, [long], old)
+            torch.testing.assert_close(encoder.control_logits(model, [short], contract), expected)
+
+
+def test_what_no_text_uses_is_dropped_but_for_ascii_and_special_tokens(shrunk):
+    _, full, model, small, _, _, _ = shrunk
+    assert {"gochujang", "soup", "日", "—"} <= set(small.vocab)
+    assert not {"salt", "##zqxw", "山", "[unused5]"} & set(small.vocab)
+    ascii_ones = {piece for piece in full.vocab
+                  if piece.isascii() and len(piece.removeprefix("##")) == 1}  # fmt: skip
+    assert len(ascii_ones) > 100
+    assert ascii_ones | {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"} <= set(small.vocab)
+    assert small.pieces("salt 1987 #4711") != [] and small.vocab["[UNK]"] not in small.pieces(
+        "salt 1987 #4711"
+    )
+    assert [*small.vocab] == [piece for piece in full.vocab if piece in small.vocab]
+    assert len(small.vocab) == len(model.get_input_embeddings().weight) == model.config.vocab_size
+
+
+def test_stock_transformers_open_the_shrunk_model(shrunk):
+    _, _, model, small, contract, _, out = shrunk
+    encoder.save_weights(model, out)
+    tokenizer = AutoTokenizer.from_pretrained(out)
+    for text in ("gochujang soup", "salt 山 日 豆 1987"):
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        assert ids == small.pieces(text)
+    opened = AutoModelForTokenClassification.from_pretrained(out).eval()
+    ids = [small.encode("gochujang 1987", contract)]
+    with torch.inference_mode():
+        expected = encoder.control_logits(model, ids, contract)
+        torch.testing.assert_close(encoder.control_logits(opened, ids, contract), expected)

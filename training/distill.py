@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -31,7 +32,9 @@ from training.parts import divide
 from training.teacher import DATA, predict
 
 SIZE = 320_000
-EPOCHS = 9
+EPOCHS = 12
+RATE = 3e-3  # of `tiny`
+SEEN = 3  # times that the transfer set uses a piece that the student is given
 MANY = 100_000  # texts, from which on batches are large
 WEIGHTS = (0.0, 0.25, 0.5, 0.75)  # of TF-IDF, to choose from
 
@@ -48,7 +51,8 @@ def arguments() -> argparse.Namespace:
                         help="texts in the transfer set beside the labelled ones")  # fmt: skip
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--batch-size", type=int, help=f"(256; 128 for less than {MANY:,} texts)")
-    parser.add_argument("--rate", type=float, default=3e-3, help="learning rate")
+    parser.add_argument("--rate", type=float,
+                        help=f"learning rate ({RATE} for `tiny`, less for wider ones)")  # fmt: skip
     parser.add_argument("--word-rate", type=float, default=1e-2,
                         help="learning rate of the word embeddings")  # fmt: skip
     parser.add_argument("--temperature", type=float, default=1.5,
@@ -70,6 +74,8 @@ def main() -> None:
     if options.all_rows and options.letters is None:
         raise ValueError("--letters: found none, expected the measured run's: with --all-rows no "
                          "dev rows are left to choose it on")  # fmt: skip
+    if options.rate is None:
+        options.rate = default_rate(options.student)
     if not (options.teacher / "metrics.json").exists():
         raise ValueError(f"--teacher {options.teacher}: found no finished teacher there")
     words_path = options.data.with_name("augment.json")
@@ -93,7 +99,7 @@ def main() -> None:
         train, judged, wordpiece.vocab, words, len(train) + options.size, options.seed
     )
     if options.transfer:
-        texts += transfer.read_lines(options.transfer)
+        texts = list(dict.fromkeys(texts + transfer.read_lines(options.transfer)))
     print(f"student: labelling {len(texts)} texts", flush=True)
 
     def label() -> dict[str, np.ndarray]:
@@ -127,6 +133,10 @@ def main() -> None:
 
     torch.manual_seed(options.seed)
     student = encoder.make_student(options.student, teacher, contract)
+    encoder.copy_words(options.teacher, options.out)
+    used = Counter(n for text in texts for n in wordpiece.encode(text, contract))
+    seen = [n for n, times in used.items() if times >= SEEN]
+    contract, wordpiece = encoder.drop_pieces(student, seen, options.out)
     where = device()
 
     # The student's vectors are led to the teacher's through a layer that is thrown away.
@@ -175,7 +185,7 @@ def main() -> None:
     )  # fmt: skip
     if options.align:
         del student.widen
-    encoder.save(student, options.teacher / "contract.json", options.teacher, options.out)
+    encoder.save_weights(student, options.out)
     (options.out / "soft.npz").unlink()
     runs.finish(options.out, {
         "fingerprint": mark, "stage": "distill", "preset": options.student,
@@ -185,6 +195,12 @@ def main() -> None:
         "dev": metrics.score(predict(student, contract, wordpiece, [r.text for r in dev]), dev,
                              contract) if dev else None,
     })  # fmt: skip
+
+
+def default_rate(preset: str) -> float:
+    """Less for a wider student: what Adam trains a matrix best at falls as its width grows, what it
+    trains embeddings at does not (Yang et al., Tensor Programs V, 2022, arXiv 2203.03466)."""
+    return RATE * (encoder.PRESETS["tiny"][1] / encoder.PRESETS[preset][1])
 
 
 def kept(

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from training.runs import write_json, writing
 # The fused attention's backward pass takes longer on a CPU than all the rest of a short phrase:
 # without it a batch of the student takes 40 % less time, one of the teacher 25 %.
 ATTENTION = "eager"
+SPECIAL = frozenset(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"))
 PRESETS = {"tiny": (2, 128, 2), "mini": (4, 256, 4), "small": (6, 384, 6)}  # layers, width, heads
 
 
@@ -124,6 +125,26 @@ def add_pieces(model, pieces: Sequence[str], folder: Path) -> tuple[Contract, Wo
         for at, vector in made.items():
             model.get_input_embeddings().weight[at] = vector
     write_tokenizer(vocab, contract.max_pieces, folder)
+    return load_words(folder / "contract.json", folder)
+
+
+def drop_pieces(model, used: Iterable[int], folder: Path) -> tuple[Contract, WordPiece]:
+    """Take the pieces that are not `used` out of the vocabulary of `folder` and their vectors out
+    of `model`: they have learnt nothing and take up room. The special and control tokens stay, and
+    the characters of ASCII, so that all its words can still be cut. What is left keeps its order.
+    Returns the contract and the vocabulary anew."""
+    contract, wordpiece = load_words(folder / "contract.json", folder)
+    kept = {*used, *(task.control_id for task in contract.tasks)}
+    names = [*wordpiece.vocab]
+    order = [
+        n for n, piece in enumerate(names)
+        if n in kept or piece in SPECIAL or (piece.isascii() and len(piece.removeprefix("##")) == 1)
+    ]  # fmt: skip
+    vectors = model.get_input_embeddings().weight.detach()[order].clone()
+    model.resize_token_embeddings(len(order), mean_resizing=False)
+    with torch.no_grad():
+        model.get_input_embeddings().weight.copy_(vectors)
+    write_tokenizer({names[n]: at for at, n in enumerate(order)}, contract.max_pieces, folder)
     return load_words(folder / "contract.json", folder)
 
 
@@ -224,18 +245,16 @@ def write_tokenizer(vocab: dict[str, int], max_pieces: int, out: Path) -> None:
     tokenizer.save_pretrained(out)
 
 
-def save(model, contract_path: Path, tokenizer_folder: Path, out: Path) -> None:
-    """The model beside its tokenizer and contract: a folder that transformers opens."""
-    for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
-        if tokenizer_folder != out:
-            shutil.copyfile(tokenizer_folder / name, out / name)
-    if contract_path != out / "contract.json":
-        shutil.copyfile(contract_path, out / "contract.json")
-    save_weights(model, out)
+def copy_words(folder: Path, out: Path) -> None:
+    """The tokenizer and the contract of another model's folder."""
+    for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+                 "contract.json"):  # fmt: skip
+        shutil.copyfile(folder / name, out / name)
 
 
 def save_weights(model, out: Path) -> None:
-    """`config.json` and `model.safetensors`, each in one rename."""
+    """`config.json` and `model.safetensors`, each in one rename: beside the tokenizer and the
+    contract a folder that transformers opens."""
     with tempfile.TemporaryDirectory(dir=out) as folder:
         with writing(out / "model.safetensors"):
             model.float().cpu().save_pretrained(folder)

@@ -10,6 +10,7 @@ per task is trained on it. A control token that the encoder was trained on serve
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,8 @@ def main() -> None:
     torch.manual_seed(options.seed)
     model.classifier = fit(seen, wanted, applies, contract)
     encoder.write_tokenizer(wordpiece.vocab, contract.max_pieces, options.out)
-    encoder.save(model, options.contract, options.out, options.out)
+    shutil.copyfile(options.contract, options.out / "contract.json")
+    encoder.save_weights(model, options.out)
     dev = [row for row in rows if row.split == "dev"]
     scores = metrics.score(predict(model, contract, wordpiece, [r.text for r in dev]), dev,
                            contract) if dev else None  # fmt: skip

@@ -107,7 +107,7 @@ def main() -> None:
         model, [body, head, embeddings], schedule, epoch_batches, batch_loss, options.out, mark,
         options.seed, "teacher", after_epoch if dev else None,
     )  # fmt: skip
-    encoder.save(model, options.out / "contract.json", options.out, options.out)
+    encoder.save_weights(model, options.out)
     runs.finish(options.out, {
         "fingerprint": mark, "stage": "teacher", "base": base_name(options.base),
         "trained_on": "all rows" if options.all_rows else "train split", "rows": len(train),

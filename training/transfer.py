@@ -24,7 +24,7 @@ def generate(
     texts = sorted({row.text for row in rows})
     # As often as the labelled texts use them, so that common heads (`sauce`, `oil`) stay common.
     used = [word for text in texts for word in text.split()]
-    every = sorted(word for word in vocab if word.isalpha() and len(word) > 2)
+    every = sorted(word for word in vocab if word.isalnum() and len(word) > 2)
 
     def made_up() -> str:
         head, tail = random.choice(used), random.choice(used)
