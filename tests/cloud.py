@@ -63,7 +63,7 @@ class Cloud(gcloud.StandIn):
                 for binding in policy.get("bindings", ())
                 if binding["role"] == role for member in binding["members"]}  # fmt: skip
 
-    def answer(self, method: str, target: str, headers, body: bytes) -> tuple[int, bytes]:
+    def answer(self, method: str, target: str, headers, body: bytes) -> tuple:
         url = urlsplit(target)
         at = f"{url.hostname}{unquote(url.path)}"
         with self.lock:
@@ -77,7 +77,9 @@ class Cloud(gcloud.StandIn):
                         found = handle(self, match, sent, body, headers)
                     except Exception as error:  # said to gcloud, which repeats it
                         return refuse(400, repr(error))
-                    return refuse(404, "none") if found is None else (200, dump(found))
+                    if found is None:
+                        return refuse(404, "none")
+                    return found if isinstance(found, tuple) else (200, dump(found))
         return refuse(404, f"nothing at {at}")
 
     # What each API answers.
@@ -100,13 +102,24 @@ class Cloud(gcloud.StandIn):
         return {"items": [{"id": name, "name": name}]}
 
     def upload(self, match, _, body, headers):
-        """A multipart/related body: the object's description, then its content."""
+        """Small: a multipart/related body, the object's description, then its content. Large: its
+        description alone, and the content later, at the address that is given here."""
+        if "multipart" not in headers["Content-Type"]:
+            return 200, b"{}", {"Location": f"http://storage.test/uploads/{match[1]}"}
         boundary = re.search("boundary='?([^']+)", headers["Content-Type"])[1].encode()
         part = body.split(b"--" + boundary)[2]
-        found = part.split(b"\n\n", 1)[1].removesuffix(b"\n")
-        self.sources.append(found)
-        about = {"bucket": match[1], "name": "source.zip", "generation": "1"}
-        return about | {"size": str(len(found))}
+        return self.uploaded(match[1], part.split(b"\n\n", 1)[1].removesuffix(b"\n"))
+
+    def upload_rest(self, match, _, body, headers):
+        whole = f"bytes 0-{len(body) - 1}/{len(body)}"
+        if headers["Content-Range"] != whole:
+            return refuse(400, f"found {headers['Content-Range']}, expected {whole}")
+        return self.uploaded(match[1], body)
+
+    def uploaded(self, bucket: str, content: bytes) -> dict:
+        self.sources.append(content)
+        about = {"bucket": bucket, "name": "source.zip", "generation": "1"}
+        return about | {"size": str(len(content))}
 
     def submit(self, _, sent, *__):
         self.builds.append(sent)
@@ -264,6 +277,7 @@ ROUTES: list[tuple[str, str, Callable]] = [
     ("GET", r"^storage.test/storage/v1/b/(.+)", Cloud.bucket),
     ("GET", r"^storage.test/storage/v1/b$", Cloud.buckets),
     ("POST", r"^storage.test/upload/storage/v1/b/(.+)/o$", Cloud.upload),
+    ("PUT", r"^storage.test/uploads/(.+)", Cloud.upload_rest),
     ("POST", rf"run.test/v2/{IN}/locations/{REGION}/builds:submit$", Cloud.submit),
     ("GET", rf"{KNATIVE}/services/classify$", Cloud.read),
     ("POST", rf"{KNATIVE}/services$", Cloud.write),

@@ -28,8 +28,9 @@ class StandIn(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
 
-    def answer(self, method: str, target: str, headers, body: bytes) -> tuple[int, bytes]:
-        """Status and JSON; `target` is a whole URL where this server was asked as a proxy."""
+    def answer(self, method: str, target: str, headers, body: bytes) -> tuple:
+        """Status, JSON and, where there are any, headers; `target` is a whole URL where this
+        server was asked as a proxy."""
         raise NotImplementedError
 
     def __enter__(self):
@@ -48,8 +49,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def handle_any(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        status, content = self.server.answer(self.command, self.path, self.headers, body)
+        status, content, *more = self.server.answer(self.command, self.path, self.headers, body)
         self.send_response(status)
+        for name, value in dict(*more).items():
+            self.send_header(name, value)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
