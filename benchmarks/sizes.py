@@ -47,8 +47,14 @@ def main() -> None:
     results = []
     for run in subjects:
         scores = json.loads((run / "metrics.json").read_text("utf-8"))["models"]["int8"]
+        student = json.loads((run / "student" / "metrics.json").read_text("utf-8"))
+        config = json.loads((run / "student" / "config.json").read_text("utf-8"))
         results.append({
-            "preset": json.loads((run / "student" / "metrics.json").read_text("utf-8"))["preset"],
+            "preset": student["preset"],
+            "layers": config["num_hidden_layers"],
+            "width": config["hidden_size"],
+            "texts": student["texts"],
+            "epochs": student["settings"]["epochs"],
             "megabytes": round((run / "bundle" / models.MODEL).stat().st_size / 1e6, 2),
             "p50_ms": round(statistics.median(times[run]), 4),
             "test": headlines(scores["test"]),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from statistics import mean
 
 from benchmarks import figures
 from benchmarks.stages import table
@@ -18,6 +19,7 @@ STAGES = Path("benchmarks/results/stages.json")
 PLOT = STAGES.with_suffix(".svg")
 LATENCY = Path("benchmarks/results/latency.json")
 TOKENIZERS = Path("benchmarks/results/tokenizers.json")
+SIZES = Path("benchmarks/results/sizes.json")
 BROWSER = Path("benchmarks/results/browser.json")
 RELIABILITY = Path("benchmarks/results/reliability.json")
 MANIFEST = Path("bundle/manifest.json")
@@ -76,6 +78,20 @@ def slices() -> str:
     return "\n".join(rows)
 
 
+def sizes() -> str:
+    measured = json.loads(SIZES.read_text("utf-8"))["results"]
+    tasks = measured[0]["test"]
+    names = " | ".join(tasks)
+    rows = [f"| student | epochs | model MB | p50 ms | test: {names} | slices: {names} |",
+            "|---|" + "---|" * (3 + 2 * len(tasks))]  # fmt: skip
+    for one in measured:
+        cells = [f"{one['test'][task]:.3f}" for task in tasks]
+        cells += [f"{mean(of[task] for of in one['slices'].values()):.3f}" for task in tasks]
+        rows.append(f"| `{one['preset']}` ({one['layers']}×{one['width']}) | {one['epochs']} "
+                    f"| {one['megabytes']:.1f} | {one['p50_ms']:.2f} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
 def stages() -> str:
     return table.table(json.loads(STAGES.read_text("utf-8")))
 
@@ -103,7 +119,10 @@ def reliability() -> str:
     return "\n".join(rows)
 
 
-PARTS = {README: (accuracy, slices, latency, stages, tokenizers, browser), FAULTS: (reliability,)}
+PARTS = {
+    README: (accuracy, slices, sizes, latency, stages, tokenizers, browser),
+    FAULTS: (reliability,),
+}
 
 
 def fresh(path: Path, text: str) -> str:
