@@ -197,7 +197,7 @@ def expected(shipped) -> dict[str, list[float]]:
 
 @pytest.mark.skipif(not (ROOT / "node_modules").exists(), reason="needs npm ci")
 @pytest.mark.parametrize(
-    ("runtime", "within", "tolerance"), [("node", 1, 1e-5), ("wasm", 0.95, 1e-5)]
+    ("runtime", "within", "tolerance"), [("node", 1, 1e-5), ("wasm", 0.98, 1e-5)]
 )
 def test_the_model_answers_alike(ask, shipped, expected, runtime, within, tolerance):
     """Every label is the same. In WebAssembly sums are made in another order than with AVX; where

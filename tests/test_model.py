@@ -168,6 +168,6 @@ def test_golden_vectors_through_the_function(shipped):
             if task.kind == "single":
                 if np.diff(np.sort(p)[-2:])[0] > 2 * tolerance and phrase["answer"][task.name]:
                     assert answer[task.name]["label"] == phrase["answer"][task.name], text
-            elif (np.abs(p - 0.5) > tolerance).all():
+            elif (np.abs(p - task.thresholds) > tolerance).all():
                 labels = {one["label"] for one in answer[task.name]}
                 assert labels == set(phrase["answer"][task.name]), text
