@@ -6,10 +6,10 @@ from deploy.settings import Settings
 
 CANDIDATE, PREVIOUS = "candidate", "previous"  # tags: the newest revision, the one to go back to
 # Per runtime: what Google's buildpacks build the staged folder on, and what they start. The Node
-# folder brings its server in its one file and is no function to them.
+# folder brings its server in its one file and is no function to them; they run its `gcp-build`.
 BUILDS = {
     "python": ("--base-image=python311", "--function=classify"),
-    "node": ("--base-image=nodejs22", "--set-build-env-vars=GOOGLE_ENTRYPOINT=node index.mjs"),
+    "node": ("--base-image=nodejs22", "--set-build-env-vars=GOOGLE_ENTRYPOINT=node index.cjs"),
 }
 # https://cloud.google.com/run/docs/deploying-source-code asks these of who deploys; and to read
 # logs.

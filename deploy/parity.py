@@ -40,8 +40,8 @@ def started(folder: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "functions_framework", "--target=classify"]
-    if (folder / "index.mjs").exists():
-        command = ["node", "index.mjs"]
+    if (folder / "index.cjs").exists():
+        command = ["node", "index.cjs"]
     # With nothing of this repository on its way, and leaving nothing in its folder.
     environment = {**os.environ, "PORT": str(port), "PYTHONPATH": "", "BUNDLE": "",
                    "PYTHONDONTWRITEBYTECODE": "1"}  # fmt: skip

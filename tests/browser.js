@@ -41,7 +41,7 @@ async function freePort() {
 
 async function serve() {
   const env = { ...process.env, PORT: port, PLAYGROUND: '1' };
-  server = spawn('node', [join(folder, 'index.mjs')], { env, stdio: 'ignore' });
+  server = spawn('node', [join(folder, 'index.cjs')], { env, stdio: 'ignore' });
   while (!(await fetch(`http://localhost:${port}/ready`).catch(() => null))?.ok) await setTimeout(20);
 }
 

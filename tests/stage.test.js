@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -33,7 +33,7 @@ test('the bill of materials names what is inside', () => {
   assert.ok(components.every(({ purl }) => /^pkg:npm\/[^@]+@\d+\.\d+\.\d+/.test(purl)));
 });
 
-/** What `work` makes of a started server's first answer, the ms from spawn to it, and its process. */
+/** What `work` makes of a started server's first answer, the ms from spawn to it, its process and port. */
 async function start(command, work) {
   const port = await freePort();
   const began = performance.now();
@@ -44,7 +44,7 @@ async function start(command, work) {
       await setTimeout(3);
     }
     const answer = await ask(port, '/classify?text=smoked+paprika');
-    return await work(answer, performance.now() - began, child.pid);
+    return await work(answer, performance.now() - began, child.pid, port);
   } finally {
     child.kill('SIGKILL');
     await once(child, 'exit');
@@ -74,7 +74,7 @@ async function freePort() {
   return port;
 }
 
-const entry = () => [join(staged, 'index.mjs')];
+const entry = () => [join(staged, 'index.cjs')];
 const framework = ['node_modules/@google-cloud/functions-framework/build/src/main.js',
   '--target', 'classify', '--source', empty];
 
@@ -82,8 +82,45 @@ test('the folder is at most 60 MB and runs where nothing else is', async () => {
   assert.ok(Number(/: ([\d.]+) MB/.exec(said)[1]) <= 60, said);
   const moved = join(folder, 'moved');
   cpSync(staged, moved, { recursive: true });
-  const [ours] = await start([join(moved, 'index.mjs')], (answer) => answer.results);
+  const [ours] = await start([join(moved, 'index.cjs')], (answer) => answer.results);
   assert.equal(ours.source.label, 'plant');
+});
+
+test('what is read late is read where it is asked', async () => {
+  const late = await start(entry(), async (_, __, ___, port) => {
+    const post = async (type, body) =>
+      (await fetch(`http://localhost:${port}/`, { method: 'POST', headers: { 'Content-Type': type }, body })).status;
+    return [
+      await post('application/json; charset=shift_jis', '{"texts": ["butter"]}'), // iconv-lite
+      await post('application/x-www-form-urlencoded', 'texts[0]=butter'), // qs
+    ];
+  });
+  assert.deepEqual(late, [200, 415]);
+});
+
+test('compiled code of another Node is refused, and the function starts', async () => {
+  const other = join(folder, 'other');
+  cpSync(staged, other, { recursive: true });
+  const compiled = readFileSync(join(other, 'function.cache'));
+  compiled[4] ^= 1; // in the hash of V8's version
+  for (const content of [compiled, compiled.subarray(0, 1000), 'nothing that V8 knows']) {
+    writeFileSync(join(other, 'function.cache'), content);
+    const [ours] = await start([join(other, 'index.cjs')], (answer) => answer.results);
+    assert.equal(ours.source.label, 'plant');
+  }
+  execFileSync('node', ['index.cjs', '--compile'], { cwd: other, env: { ...process.env, PORT: '0' }, stdio: 'pipe' });
+  assert.ok(readFileSync(join(other, 'function.cache')).length > 100_000);
+});
+
+test('a bundle that does not load is refused before there is a folder', () => {
+  const broken = join(folder, 'broken');
+  cpSync('bundle', broken, { recursive: true });
+  writeFileSync(join(broken, 'vocab.txt'), 'nothing');
+  assert.throws(
+    () => execFileSync('node', ['js_runtime/tools/stage.js', join(folder, 'y'), resolve(broken)], { stdio: 'pipe' }),
+    /vocab\.txt: found sha256 /,
+  );
+  assert.ok(!existsSync(join(folder, 'y')));
 });
 
 test('a folder over its limit is refused', () => {

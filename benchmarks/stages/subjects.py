@@ -58,7 +58,7 @@ STAGES = (
         python(".venv-serve", "function/main.py"), (*OURS, "bundle"), SERVING, ".venv-serve",
     ),
     Stage(
-        "3: the bundle, Node", "shipped", "node build/stage-node/index.mjs",
+        "3: the bundle, Node", "shipped", "node build/stage-node/index.cjs",
         ("build/stage-node",),
     ),
     Stage(
