@@ -109,7 +109,7 @@ export async function classify(asked, response) {
 async function route(asked, log) {
   const [path, query] = split(/** @type {string} */ (asked.url));
   const method = /** @type {string} */ (asked.method);
-  if (GET.includes(method) && pages.has(path)) return { status: 200, ...read(pages.get(path)) };
+  if (GET.includes(method) && pages.has(path)) return { status: 200, ...read(/** @type {string} */ (pages.get(path))) };
   const methods = Object.hasOwn(ROUTES, path) ? ROUTES[path] : undefined;
   if (methods === undefined) {
     const known = Object.keys(ROUTES).join(', ');
