@@ -4,9 +4,9 @@
  *     node index.cjs             serve
  *     node index.cjs --compile   start, answer a request of each kind, keep the compiled code, end
  *
- * Compiling is most of what a server of JavaScript does when it starts. What is kept fits one version
- * of Node and its flags, so a deployment makes it anew (`gcp-build` in package.json); where it does
- * not fit, V8 refuses it and compiles as ever (https://nodejs.org/api/vm.html, `cachedData`).
+ * Compiling takes a sixth of a start (benchmarks/LOG.md). What is kept fits one version of Node and its
+ * flags, so a deployment makes it anew (`gcp-build` in package.json); where it does not fit, V8
+ * refuses it and compiles as ever (https://nodejs.org/api/vm.html, `cachedData`).
  */
 'use strict';
 const { readFileSync, renameSync, writeFileSync } = require('node:fs');
@@ -25,7 +25,10 @@ const script = new Script(`(function (exports, require, module, __filename) {${c
   filename: CODE,
   cachedData: compiling ? undefined : read(COMPILED),
 });
-if (compiling) require('node:diagnostics_channel').subscribe('tracing:net.server.listen:asyncEnd', compile);
+if (compiling) {
+  process.env.PORT = '0'; // any that is free
+  require('node:diagnostics_channel').subscribe('tracing:net.server.listen:asyncEnd', compile);
+}
 script.runInThisContext()(exports, require, module, __filename);
 
 /** @param {string} path */

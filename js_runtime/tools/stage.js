@@ -127,9 +127,9 @@ await writeFile(join(out, 'sbom.json'), `${JSON.stringify({
   bomFormat: 'CycloneDX', specVersion: '1.6', version: 1, components,
 }, null, 1)}\n`);
 
-// On a free port, with the bundle that came along and nobody's key.
+// With the bundle that came along and nobody's key.
 execFileSync(process.execPath, ['index.cjs', '--compile'], {
-  cwd: out, env: { PATH: process.env.PATH, PORT: '0' }, stdio: ['ignore', 'ignore', 'pipe'],
+  cwd: out, env: { PATH: process.env.PATH }, stdio: ['ignore', 'ignore', 'pipe'],
 });
 
 let size = 0;
