@@ -18,8 +18,7 @@ from training.runs import whole
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast. `rates` are the peak learning rates of the parameter groups; `muon`
-    takes the matrices of the encoder's layers from AdamW (`optimizers_of`)."""
+    """How long and how fast. `rates` are the peak learning rates of the parameter groups."""
 
     epochs: int
     batch_size: int
@@ -28,7 +27,6 @@ class Schedule:
     warmup: float = 0.06
     weight_decay: float = 0.01
     clip: float = 1.0
-    muon: bool = False
 
 
 def device() -> torch.device:
@@ -71,21 +69,23 @@ def fit(
     """
     where = device()
     model.to(where)
-    optimizers = optimizers_of(model, groups, schedule)
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": list(parameters), "lr": rate}
+            for parameters, rate in zip(groups, schedule.rates, strict=True)
+        ],
+        weight_decay=schedule.weight_decay,
+        fused=True,
+    )
     batches = epoch_batches(0)
     steps = math.ceil(len(batches) / schedule.accumulate) * schedule.epochs
-    schedulers = [
-        torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: _linear(step, round(steps * schedule.warmup), steps)
-        )
-        for optimizer in optimizers
-    ]
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: _linear(step, round(steps * schedule.warmup), steps)
+    )
     precision = autocast(where)
     half = isinstance(precision, torch.autocast) and precision.fast_dtype == torch.float16
     scaler = torch.amp.GradScaler(where.type, enabled=half)
-    parts = {"model": model, "scaler": scaler}
-    parts |= {f"optimizer {n}": one for n, one in enumerate(optimizers)}
-    parts |= {f"scheduler {n}": one for n, one in enumerate(schedulers)}
+    parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
     path = out / "checkpoint.pt"
     history = _resume(path, parts, fingerprint, where, name)
 
@@ -107,15 +107,12 @@ def fit(
             scaler.scale(value / schedule.accumulate).backward()
             total += value.item()
             if n % schedule.accumulate == 0 or n == len(batches):
-                for optimizer in optimizers:
-                    scaler.unscale_(optimizer)
+                scaler.unscale_(optimizer)
                 nn.utils.clip_grad_norm_(model.parameters(), schedule.clip)
-                for optimizer in optimizers:
-                    scaler.step(optimizer)
+                scaler.step(optimizer)
                 scaler.update()
-                for optimizer, scheduler in zip(optimizers, schedulers, strict=True):
-                    optimizer.zero_grad()
-                    scheduler.step()
+                optimizer.zero_grad()
+                scheduler.step()
                 bar.set_postfix(loss=f"{total / n:.4f}", refresh=False)
         record = {
             "epoch": epoch + 1,
@@ -128,29 +125,6 @@ def fit(
         history.append(record)
         _save(path, parts, fingerprint, history)
     return history
-
-
-def optimizers_of(
-    model: nn.Module, groups: Sequence[Iterable[nn.Parameter]], schedule: Schedule
-) -> list[torch.optim.Optimizer]:
-    """AdamW, and where the schedule says so Muon (Jordan et al., 2024,
-    https://kellerjordan.github.io/posts/muon) for the matrices of the encoder's layers. A rate
-    serves both: Muon's steps are scaled to AdamW's (Liu et al., 2025, arXiv 2502.16982)."""
-    matrices = {id(p) for name, p in model.named_parameters()
-                if schedule.muon and ".layer." in name and p.ndim == 2}  # fmt: skip
-    parts: tuple[list, list] = ([], [])
-    for parameters, rate in zip(groups, schedule.rates, strict=True):
-        trained = [p for p in parameters if p.requires_grad]
-        for part, chosen in zip(parts, (True, False), strict=True):
-            of_part = [p for p in trained if (id(p) in matrices) == chosen]
-            if of_part:
-                part.append({"params": of_part, "lr": rate})
-    by_muon, by_adam = parts
-    decay = schedule.weight_decay
-    found = [torch.optim.AdamW(by_adam, weight_decay=decay, fused=True)]
-    if by_muon:
-        found.append(torch.optim.Muon(by_muon, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
-    return found
 
 
 def _linear(step: int, warmup: int, steps: int) -> float:
