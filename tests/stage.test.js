@@ -2,13 +2,15 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
+import { createRequire } from 'node:module';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
+import later from '../js_runtime/tools/later.cjs';
 
 const [ROUNDS, MOST] = [9, 40];
 const folder = mkdtempSync(join(tmpdir(), 'stage-'));
@@ -34,10 +36,10 @@ test('the bill of materials names what is inside', () => {
 });
 
 /** What `work` makes of a started server's first answer, the ms from spawn to it, its process and port. */
-async function start(command, work) {
+async function start(command, work, stderr = 'ignore') {
   const port = await freePort();
   const began = performance.now();
-  const child = spawn('node', command, { env: { ...process.env, PORT: port }, stdio: 'ignore' });
+  const child = spawn('node', command, { env: { ...process.env, PORT: port }, stdio: ['ignore', 'ignore', stderr] });
   try {
     while (!await listens(port)) {
       assert.ok(child.exitCode === null && performance.now() - began < 30_000, 'it did not start');
@@ -86,30 +88,61 @@ test('the folder is at most 60 MB and runs where nothing else is', async () => {
   assert.equal(ours.source.label, 'plant');
 });
 
-test('what is read late is read where it is asked', async () => {
-  const late = await start(entry(), async (_, __, ___, port) => {
-    const post = async (type, body) =>
-      (await fetch(`http://localhost:${port}/`, { method: 'POST', headers: { 'Content-Type': type }, body })).status;
+test('what is read late is whole, and no request asks it', async () => {
+  const read = (name) => createRequire(import.meta.url)(join(staged, `${name}.cjs`));
+  assert.equal(read('iconv-lite').decode(Buffer.from([0x83, 0x6f]), 'shift_jis'), 'バ');
+  assert.equal(read('mime-types').lookup('x.json'), 'application/json');
+  assert.deepEqual(read('qs').parse('a[b]=1'), { a: { b: '1' } });
+  assert.equal(typeof read('send'), 'function');
+  const without = join(folder, 'without');
+  cpSync(staged, without, { recursive: true });
+  for (const name of ['iconv-lite', 'mime-types', 'qs', 'send']) rmSync(join(without, `${name}.cjs`));
+  const statuses = await start([join(without, 'index.cjs')], async (_, __, ___, port) => {
+    const status = async (path, type, body) =>
+      (await fetch(`http://localhost:${port}${path}`, body && { method: 'POST', headers: { 'Content-Type': type }, body })).status;
     return [
-      await post('application/json; charset=shift_jis', '{"texts": ["butter"]}'), // iconv-lite
-      await post('application/x-www-form-urlencoded', 'texts[0]=butter'), // qs
+      await status('/', 'application/json; charset=shift_jis', '{"texts": ["butter"]}'),
+      await status('/', 'application/x-www-form-urlencoded', 'texts[0]=butter'),
+      await status('/classify?text=butter&a[b]=1'),
+      await status('/favicon.ico'),
     ];
   });
-  assert.deepEqual(late, [200, 415]);
+  assert.deepEqual(statuses, [200, 415, 422, 404]);
+});
+
+test('a module that is read later is read once, when it is asked', () => {
+  let times = 0;
+  const made = later(() => {
+    times += 1;
+    return Object.assign(function twice(n) { return 2 * n * (this?.by ?? 1); }, { colour: 'red' });
+  });
+  assert.equal(times, 0);
+  assert.equal(made(2), 4);
+  assert.equal(made.call({ by: 5 }, 2), 20);
+  assert.equal(made.colour, 'red');
+  assert.equal(times, 1);
 });
 
 test('compiled code of another Node is refused, and the function starts', async () => {
   const other = join(folder, 'other');
   cpSync(staged, other, { recursive: true });
-  const compiled = readFileSync(join(other, 'function.cache'));
-  compiled[4] ^= 1; // in the hash of V8's version
-  for (const content of [compiled, compiled.subarray(0, 1000), 'nothing that V8 knows']) {
-    writeFileSync(join(other, 'function.cache'), content);
-    const [ours] = await start([join(other, 'index.cjs')], (answer) => answer.results);
+  const cache = join(other, 'function.cache');
+  const log = join(folder, 'log');
+  const said = async () => {
+    const [ours] = await start([join(other, 'index.cjs')], (answer) => answer.results, openSync(log, 'w'));
     assert.equal(ours.source.label, 'plant');
+    return readFileSync(log, 'utf8');
+  };
+  const ours = readFileSync(cache);
+  const newer = Buffer.from(ours);
+  newer[4] ^= 1; // in the hash of V8's version
+  assert.doesNotMatch(await said(), /WARNING/);
+  for (const content of [newer, ours.subarray(0, 1000), 'nothing that V8 knows']) {
+    writeFileSync(cache, content);
+    assert.match(await said(), /"WARNING".*function\.cache: found what this Node did not compile/);
   }
   execFileSync('node', ['index.cjs', '--compile'], { cwd: other, stdio: 'pipe' });
-  assert.ok(readFileSync(join(other, 'function.cache')).length > 100_000);
+  assert.doesNotMatch(await said(), /WARNING/);
 });
 
 test('a bundle that does not load is refused before there is a folder', () => {
@@ -120,7 +153,7 @@ test('a bundle that does not load is refused before there is a folder', () => {
     () => execFileSync('node', ['js_runtime/tools/stage.js', join(folder, 'y'), resolve(broken)], { stdio: 'pipe' }),
     /vocab\.txt: found sha256 /,
   );
-  assert.ok(!existsSync(join(folder, 'y')));
+  for (const path of ['y', 'y.part']) assert.ok(!existsSync(join(folder, path)), path);
 });
 
 test('a folder over its limit is refused', () => {

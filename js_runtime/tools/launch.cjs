@@ -6,10 +6,10 @@
  *
  * Compiling takes a sixth of a start (benchmarks/LOG.md). What is kept fits one version of Node and its
  * flags, so a deployment makes it anew (`gcp-build` in package.json); where it does not fit, V8
- * refuses it and compiles as ever (https://nodejs.org/api/vm.html, `cachedData`).
+ * refuses it and compiles as ever (https://nodejs.org/api/vm.html, `cachedData`), and the log says so.
  */
 'use strict';
-const { readFileSync, renameSync, writeFileSync } = require('node:fs');
+const { readFileSync, renameSync, writeFileSync, writeSync } = require('node:fs');
 const { join } = require('node:path');
 const { Script } = require('node:vm');
 
@@ -25,6 +25,11 @@ const script = new Script(`(function (exports, require, module, __filename) {${c
   filename: CODE,
   cachedData: compiling ? undefined : read(COMPILED),
 });
+if (script.cachedDataRejected) {
+  const message = `${COMPILED}: found what this Node did not compile, expected what \`node index.cjs `
+    + `--compile\` makes with ${process.version}; starting without it`;
+  writeSync(2, `${JSON.stringify({ severity: 'WARNING', message })}\n`);
+}
 if (compiling) {
   process.env.PORT = '0'; // any that is free
   require('node:diagnostics_channel').subscribe('tracing:net.server.listen:asyncEnd', compile);

@@ -8,9 +8,11 @@
  * reading modules; one binary because onnxruntime-node brings those of five systems, 288 MB.
  */
 import { execFileSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { chmod, copyFile, cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const MOST = 60e6; // bytes
@@ -21,6 +23,7 @@ const [target, bundle = 'bundle'] = process.argv.slice(2);
 if (!target) throw new Error('found no folder, expected `stage.js OUT [BUNDLE]`');
 
 const out = `${target}.part`; // until all of it is there
+process.on('exit', () => rmSync(out, { recursive: true, force: true }));
 await rm(out, { recursive: true, force: true });
 await mkdir(out, { recursive: true });
 
@@ -48,11 +51,12 @@ const common = {
 };
 
 /**
- * Packages that the framework requires when it starts and that the function's requests ask late or
- * never: encodings, media types, nested query strings, files. Each is a file of its own that is read
- * when it is first asked; in the one file they would be half of what every start reads and runs.
+ * Packages that the framework requires when it starts, for bodies and files that never reach it here
+ * (body.js): encodings, media types, nested query strings. Each is a file of its own that is read when
+ * it is first asked; in the one file they would be half of what every start reads and runs.
  */
 const LATER = ['iconv-lite', 'mime-types', 'qs', 'send'];
+const LATER_MODULE = fileURLToPath(new URL('later.cjs', import.meta.url));
 const later = {
   name: 'later',
   setup(given) {
@@ -61,19 +65,14 @@ const later = {
       const found = await given.resolve(path, { resolveDir, kind, pluginData: 'found' });
       return { path: found.path, namespace: 'later', pluginData: `${path}.cjs` };
     });
-    given.onResolve({ filter: /./, namespace: 'later' }, ({ path }) => ({ path, external: true }));
+    given.onResolve({ filter: /./, namespace: 'later' }, ({ path }) => ({ path, external: path !== LATER_MODULE }));
     given.onLoad({ filter: /./, namespace: 'later' }, async ({ path, pluginData: name }) => {
       const { metafile } = await build({
         ...common, entryPoints: [path], outfile: join(out, name), plugins: [tablesApart],
       });
       metafiles.push(metafile);
       return { contents: `
-        let found;
-        const ask = () => found ??= require('./${name}');
-        module.exports = new Proxy(function () {}, {
-          get: (_, key) => ask()[key],
-          apply: (_, that, given) => ask().apply(that, given),
-        });` };
+        module.exports = require(${JSON.stringify(LATER_MODULE)})(() => require('./${name}'));` };
     });
   },
 };
