@@ -159,13 +159,15 @@ class Killed(Exception):
     pass
 
 
-def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
+def test_a_killed_run_resumes_to_the_same_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "has_bf16", lambda where: True)
     data = torch.randn(40, 6, generator=torch.Generator().manual_seed(1))
 
     def run(folder, die_after=None, fingerprint="same"):
         folder.mkdir(exist_ok=True)
         torch.manual_seed(0)
-        model = torch.nn.Sequential(torch.nn.Linear(6, 6), torch.nn.Dropout(0.3))
+        layer = torch.nn.Sequential(torch.nn.Linear(6, 6), torch.nn.Dropout(0.3))
+        model = torch.nn.ModuleDict({"encoder": torch.nn.ModuleDict({"layer": layer})})
         seen = []
 
         def epoch_batches(epoch):
@@ -179,8 +181,8 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
             return ""
 
         loop.fit(
-            model, [model.parameters()], loop.Schedule(4, 9, (1e-2,), accumulate=2), epoch_batches,
-            lambda batch: model(data[batch]).pow(2).mean(), folder, fingerprint, 7, "test",
+            model, [model.parameters()], loop.Schedule(4, 9, (1e-2,), 2, muon=True), epoch_batches,
+            lambda batch: layer(data[batch]).pow(2).mean(), folder, fingerprint, 7, "test",
             after_epoch,
         )  # fmt: skip
         return model.state_dict(), seen
@@ -194,6 +196,38 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
         torch.testing.assert_close(resumed[name], weight, rtol=0, atol=0)
     _, seen = run(tmp_path / "killed", fingerprint="other settings")
     assert seen == [0, 1, 2, 3]
+    monkeypatch.setattr(loop, "has_bf16", lambda where: False)  # another machine, without Muon
+    _, seen = run(tmp_path / "whole")
+    assert seen == [0, 1, 2, 3]
+
+
+def test_one_optimizer_for_each_weight_that_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "has_bf16", lambda where: True)
+    (out := tmp_path / "out").mkdir()
+    base = write_base(tmp_path)
+    model, *_ = encoder.load_base(str(base), write_contract(tmp_path), out)
+    names = {id(p): name for name, p in model.named_parameters()}
+    words = model.get_input_embeddings().weight
+    words.requires_grad = False
+    schedule = loop.Schedule(1, 1, (1e-3, 1e-2), muon=True)
+    rest = [p for p in model.parameters() if p is not words]
+    adam, muon = loop.optimizers_of(model, [rest, [words]], schedule)
+    held = [[names[id(p)] for group in one.param_groups for p in group["params"]]
+            for one in (adam, muon)]  # fmt: skip
+    assert sorted(held[0] + held[1]) == sorted({*names.values()} - {names[id(words)]})
+    assert {name.rpartition(".")[0].rpartition(".")[2] for name in held[1]} == {
+        "query", "key", "value", "dense"
+    }  # fmt: skip
+    assert all(".layer." in name and name.endswith("weight") for name in held[1])
+    assert {"classifier.weight", "bert.embeddings.position_embeddings.weight"} <= {*held[0]}
+    assert {group["lr"] for one in (adam, muon) for group in one.param_groups} == {1e-3}
+    # Where bf16 is emulated, or the schedule does not ask for it, AdamW has them all.
+    plain = loop.Schedule(1, 1, (1e-3, 1e-2))
+    for has, asked in ((False, schedule), (True, plain)):
+        monkeypatch.setattr(loop, "has_bf16", lambda where, has=has: has)
+        (alone,) = loop.optimizers_of(model, [rest, [words]], asked)
+        assert isinstance(alone, torch.optim.AdamW)
+        assert sum(len(group["params"]) for group in alone.param_groups) == len(held[0] + held[1])
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_place(tmp_path):

@@ -13,7 +13,7 @@ from function.contract import Contract
 from training import dataset, encoder, losses
 from training.batches import bucketed
 from training.dataset import Row
-from training.loop import autocast, device
+from training.loop import Schedule, autocast, device, optimizers_of
 from training.similar import similar_key
 
 BATCH = 128  # texts at once, to time
@@ -73,10 +73,15 @@ def report(path: Path, rows: list[Row], contract: Contract) -> str:
     return "\n".join(lines)
 
 
-def seconds_per_text(model, ids: list[list[int]], wanted, applies, contract: Contract) -> float:
+def seconds_per_text(
+    model, ids: list[list[int]], wanted, applies, contract: Contract, muon: bool
+) -> float:
     """What one text of a training epoch costs on this machine, judged by a few batches."""
     where = device()
     model.to(where).train()
+    # At rate 0, so that the model stays as it is.
+    schedule = Schedule(1, BATCH, (0.0,), muon=muon)
+    optimizers = optimizers_of(model, [model.parameters()], schedule)
     batches = bucketed(list(map(len, ids)), BATCH, None)
     # From the shortest to the longest, so that their mean is that of an epoch.
     chosen = batches[:: max(1, len(batches) // 12)]
@@ -87,6 +92,9 @@ def seconds_per_text(model, ids: list[list[int]], wanted, applies, contract: Con
             logits = encoder.control_logits(model, [ids[i] for i in batch], contract)
             loss = losses.loss(logits, wanted[batch].to(where), applies[batch].to(where), contract)
         loss.backward()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
     return (time.perf_counter() - began) / sum(map(len, chosen))
 
 
@@ -102,8 +110,8 @@ def expected_minutes(
     train = [row for row in rows if row.split == "train"]
     ids = [wordpiece.encode(row.text, contract) for row in train]
     asked = ids, *map(torch.from_numpy, dataset.targets(train, contract)), contract
-    slow = seconds_per_text(teacher, *asked)
-    fast = seconds_per_text(encoder.make_student(preset, teacher, contract), *asked)
+    slow = seconds_per_text(teacher, *asked, muon=False)
+    fast = seconds_per_text(encoder.make_student(preset, teacher, contract), *asked, muon=True)
     # Labelling the transfer set is the forward pass, a third of the work.
     seconds = (epochs * len(train) + (transfer + len(train)) / 3) * slow
     return (seconds + transfer_epochs * (transfer + 2 * len(train)) * fast) / 60

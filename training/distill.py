@@ -178,7 +178,7 @@ def main() -> None:
 
     student_words = student.get_input_embeddings().weight
     others = [p for p in student.parameters() if p is not student_words]
-    schedule = Schedule(options.epochs, batch_size, (options.rate, options.word_rate))
+    schedule = Schedule(options.epochs, batch_size, (options.rate, options.word_rate), muon=True)
     history = fit(
         student, [others, [student_words]], schedule, epoch_batches, batch_loss, options.out, mark,
         options.seed, "student", after_epoch if dev else None,

@@ -18,7 +18,8 @@ from training.runs import whole
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast. `rates` are the peak learning rates of the parameter groups."""
+    """How long and how fast. `rates` are the peak learning rates of the parameter groups; `muon`
+    takes the matrices of the encoder's layers from AdamW, where it can (`optimizers_of`)."""
 
     epochs: int
     batch_size: int
@@ -27,6 +28,7 @@ class Schedule:
     warmup: float = 0.06
     weight_decay: float = 0.01
     clip: float = 1.0
+    muon: bool = False
 
 
 def device() -> torch.device:
@@ -39,12 +41,18 @@ def autocast(where: torch.device):
 
     On a CPU without its instructions bf16 would be emulated, slower than float32.
     """
+    if has_bf16(where):
+        return torch.autocast(where.type, dtype=torch.bfloat16)
     if where.type == "cuda":
-        half = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-        return torch.autocast("cuda", dtype=half)
-    if torch.cpu.get_capabilities().get("avx512_bf16"):
-        return torch.autocast("cpu", dtype=torch.bfloat16)
+        return torch.autocast("cuda", dtype=torch.float16)
     return nullcontext()
+
+
+def has_bf16(where: torch.device) -> bool:
+    """Whether the hardware computes in bf16 itself."""
+    if where.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 
 def fit(
@@ -69,23 +77,23 @@ def fit(
     """
     where = device()
     model.to(where)
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": list(parameters), "lr": rate}
-            for parameters, rate in zip(groups, schedule.rates, strict=True)
-        ],
-        weight_decay=schedule.weight_decay,
-        fused=True,
-    )
+    optimizers = optimizers_of(model, groups, schedule)
+    # One machine trains with Muon, another without: neither goes on from the other's checkpoint.
+    fingerprint = f"{fingerprint}, {len(optimizers)} optimizers"
     batches = epoch_batches(0)
     steps = math.ceil(len(batches) / schedule.accumulate) * schedule.epochs
-    scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: _linear(step, round(steps * schedule.warmup), steps)
-    )
+    schedulers = [
+        torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: _linear(step, round(steps * schedule.warmup), steps)
+        )
+        for optimizer in optimizers
+    ]
     precision = autocast(where)
     half = isinstance(precision, torch.autocast) and precision.fast_dtype == torch.float16
     scaler = torch.amp.GradScaler(where.type, enabled=half)
-    parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
+    parts = {"model": model, "scaler": scaler}
+    parts |= {f"optimizer {n}": one for n, one in enumerate(optimizers)}
+    parts |= {f"scheduler {n}": one for n, one in enumerate(schedulers)}
     path = out / "checkpoint.pt"
     history = _resume(path, parts, fingerprint, where, name)
 
@@ -107,12 +115,15 @@ def fit(
             scaler.scale(value / schedule.accumulate).backward()
             total += value.item()
             if n % schedule.accumulate == 0 or n == len(batches):
-                scaler.unscale_(optimizer)
+                for optimizer in optimizers:
+                    scaler.unscale_(optimizer)
                 nn.utils.clip_grad_norm_(model.parameters(), schedule.clip)
-                scaler.step(optimizer)
+                for optimizer in optimizers:
+                    scaler.step(optimizer)
                 scaler.update()
-                optimizer.zero_grad()
-                scheduler.step()
+                for optimizer, scheduler in zip(optimizers, schedulers, strict=True):
+                    optimizer.zero_grad()
+                    scheduler.step()
                 bar.set_postfix(loss=f"{total / n:.4f}", refresh=False)
         record = {
             "epoch": epoch + 1,
@@ -125,6 +136,31 @@ def fit(
         history.append(record)
         _save(path, parts, fingerprint, history)
     return history
+
+
+def optimizers_of(
+    model: nn.Module, groups: Sequence[Iterable[nn.Parameter]], schedule: Schedule
+) -> list[torch.optim.Optimizer]:
+    """AdamW, and where the schedule says so Muon (Jordan et al., 2024,
+    https://kellerjordan.github.io/posts/muon) for the matrices of the encoder's layers. A rate
+    serves both: Muon's steps are scaled to AdamW's (Liu et al., 2025, arXiv 2502.16982). They are
+    computed in bf16: emulated, they would take longer than the rest of a small model's batch."""
+    muon = schedule.muon and has_bf16(device())
+    matrices = {id(p) for name, p in model.named_parameters()
+                if muon and ".layer." in name and p.ndim == 2}  # fmt: skip
+    parts: tuple[list, list] = ([], [])
+    for parameters, rate in zip(groups, schedule.rates, strict=True):
+        trained = [p for p in parameters if p.requires_grad]
+        for part, chosen in zip(parts, (True, False), strict=True):
+            of_part = [p for p in trained if (id(p) in matrices) == chosen]
+            if of_part:
+                part.append({"params": of_part, "lr": rate})
+    by_muon, by_adam = parts
+    decay = schedule.weight_decay
+    found = [torch.optim.AdamW(by_adam, weight_decay=decay, fused=True)]
+    if by_muon:
+        found.append(torch.optim.Muon(by_muon, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+    return found
 
 
 def _linear(step: int, warmup: int, steps: int) -> float:
