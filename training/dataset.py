@@ -1,7 +1,7 @@
 """Labelled phrases: read any CSV for any contract, find its faults, split it without leaks.
 
 Columns: `text`, one per task of the contract (labels of a `multi` task joined by `|`), and
-optionally `origin` (where the row comes from; `weak` rows train only) and `split`
+optionally `origin` (where the row comes from; rows of `weak` origins train only) and `split`
 (`train`, `dev` or `test`, which overrides everything else for that row).
 """
 
@@ -146,7 +146,7 @@ def _merge(rows: list[Row]) -> tuple[list[Row], list[tuple[int, str]]]:
 
 def _split(text: str, origin: str) -> str:
     """80/10/10 by a hash of what similar texts share, so that they never fall apart."""
-    if origin == "weak":
+    if origin.startswith("weak"):
         return "train"
     bucket = int.from_bytes(hashlib.sha256(similar_key(text).encode()).digest()[:8], "big") % 10
     return "test" if bucket == 0 else "dev" if bucket == 1 else "train"

@@ -14,17 +14,16 @@ File formats: wndb(5WN).
 from __future__ import annotations
 
 import argparse
-import csv
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
-from training import dataset, encoder, runs
-from training.parts import read_slices
+from training import dataset, encoder, runs, weak
 from training.similar import similar_key
 from training.teacher import CONTRACT, DATA
 
+ORIGIN = "weak"
 ENOUGH = 8  # labelled words under a meaning from which on it may speak for the others
 ALIKE = 0.96  # share of them that must have the label
 
@@ -40,15 +39,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     contract, _ = encoder.load_words(CONTRACT, options.vocab)
-    task, _, label = options.label.partition("=")
-    if label not in next((t.labels for t in contract.tasks if t.name == task), ()):
-        raise ValueError(f"--label {options.label}: found no such task and label in {CONTRACT}")
-    rows = [row for row in dataset.read(options.data, contract) if row.origin != "weak"]
-    slices = read_slices(options.data.with_name("slices"), contract, rows)
-    kept_out = [row.text for part in slices.values() for row in part]
-    words = list(alike(rows, kept_out, *read_nouns(options.dict), task, label))
+    rows, taken, (task, label) = weak.others(options.data, contract, ORIGIN, options.label)
+    words = list(alike(rows, taken, *read_nouns(options.dict), task, label))
     words = sorted(Random(options.seed).sample(words, min(options.size, len(words))))
-    rewrite(options.data, [{"text": word, task: label, "origin": "weak"} for word in words])
+    weak.rewrite(options.data, ORIGIN, words, task, label)
     print(f"wordnet: {len(words)} weak rows in {options.data}")
 
 
@@ -79,10 +73,9 @@ def kinds(meaning: str, above: dict[str, list[str]]) -> list[str]:
 
 
 def alike(
-    rows: list[dataset.Row], kept_out: list[str], above: dict, meanings: dict, task: str, label: str
+    rows: list[dataset.Row], taken: set[str], above: dict, meanings: dict, task: str, label: str
 ) -> Iterator[str]:
-    """Every word none of whose meanings speaks against `label`, and that is similar to no row and
-    to no text `kept_out`."""
+    """Every word none of whose meanings speaks against `label`, and whose key is not `taken`."""
     votes: dict[str, Counter] = defaultdict(Counter)
     for row in rows:
         senses = meanings.get(row.text.casefold(), ())
@@ -96,26 +89,12 @@ def alike(
                 return votes[kind][True] >= ALIKE * votes[kind].total()
         return False
 
-    seen = {similar_key(text) for text in [*(row.text for row in rows), *kept_out]}
+    seen = set(taken)
     for word, senses in sorted(meanings.items()):
         key = similar_key(word)
         if key not in seen and all(map(holds, senses)):
             seen.add(key)
             yield word
-
-
-def rewrite(path: Path, weak: list[dict]) -> None:
-    """Put `weak` in the place of the weak rows of the CSV at `path`, in one rename."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        columns, kept = reader.fieldnames, [row for row in reader if row["origin"] != "weak"]
-    with (
-        runs.whole(path) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
-    ):
-        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(kept + weak)
 
 
 if __name__ == "__main__":
