@@ -58,8 +58,8 @@ test-js:
 
 train: $(TRAIN)/bundle/manifest.json ## the measured model: training split alone, figures on the test split
 
-ship: $(TRAIN)/bundle/manifest.json ## the shipped model: the same recipe on all rows, into bundle/
-	$(PY) -m training.train $(RECIPE) --run $(SHIP) --measured $(TRAIN) --version $(MODEL) --out bundle
+ship: $(TRAIN)/bundle/manifest.json ## the shipped model: the measured one, having gone on to all rows, into bundle/
+	$(PY) -m training.train --run $(SHIP) --measured $(TRAIN) --version $(MODEL) --out bundle
 
 bench: .venv/done ## latency and portability of the bundle, then the README's tables
 	$(PY) -m benchmarks.latency

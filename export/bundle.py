@@ -49,7 +49,8 @@ def bundle(run: Path, metrics_path: Path, out: Path, model_version: str) -> None
     sources = {name: student / name for name in COPIED}
     sources["onnx/model_quantized.onnx"] = run / "onnx" / "model_quantized.onnx"
     sources["golden.json"] = run / "golden.json"
-    # Without a teacher (a new head on a frozen encoder) the student tells its own base.
+    # Without a teacher (a new head on a frozen encoder, a measured student that went on learning)
+    # the student tells its own base.
     taught_by = run / "teacher" if (run / "teacher").exists() else student
     read = [run / "contract.json", student / "tokenizer.json", student / "metrics.json",
             taught_by / "metrics.json", run / "parity.json"]  # fmt: skip
@@ -61,11 +62,12 @@ def bundle(run: Path, metrics_path: Path, out: Path, model_version: str) -> None
     )
     metrics = json.loads(metrics_path.read_text("utf-8")) if metrics_path.exists() else None
     contract["version"] = model_version
-    made = {"head": distilled} if taught_by == student else {
-        "teacher": taught, "student": distilled
-    }  # fmt: skip
-    recipe = {stage: {k: v for k, v in report["settings"].items() if k != "base"}
-              for stage, report in made.items()}  # fmt: skip
+    if taught_by != student:
+        made = {"teacher": taught["settings"], "student": distilled["settings"]}
+    else:
+        made = distilled["recipe"]
+    recipe = {stage: {k: v for k, v in settings.items() if k != "base"}
+              for stage, settings in made.items()}  # fmt: skip
 
     facts = {
         "schema": 1,

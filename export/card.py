@@ -73,10 +73,14 @@ def _data(facts: dict) -> str:
     trained = facts["trained_on"]
     text = f"## Data\n\nThis model was trained on **{trained}** of the labelled phrases. "
     if trained == "all rows":
+        measured = (
+            "which it was until the rest was added for its last epochs"
+            if "extended" in facts["recipe"]
+            else "the same recipe and seeds, trained on the training split alone"
+        )
         text += (
             "It is the *shipped* model. No figure can be measured on rows that it has seen, so the "
-            "figures below are those of the *measured* model: the same recipe and seeds, trained "
-            "on the training split alone."
+            f"figures below are those of the *measured* model: {measured}."
         )
     else:
         text += "It is the *measured* model; the figures below are its own."

@@ -12,6 +12,7 @@ from random import Random
 
 import onnx
 import pytest
+from safetensors.torch import load_file
 
 from function import model as models
 from tests.training_fixtures import CONTRACT, write_base, write_contract, write_data
@@ -109,11 +110,13 @@ def test_any_number_of_tasks_labels_and_control_tokens(shape, base, tmp_path, mo
 
 def test_the_model_to_ship_takes_over_what_was_measured(base, tmp_path, monkeypatch):
     contract, data = write_contract(tmp_path), write_data(tmp_path)
-    given = ("--contract", contract, "--data", data, "--base", base, "--epochs", 2, "--size", 800)
-    assert run(monkeypatch, *given, "--out", tmp_path / "mine") == 0
+    given = ("--contract", contract, "--data", data)
+    assert run(monkeypatch, *given, "--base", base, "--epochs", 2, "--size", 800,
+               "--out", tmp_path / "mine") == 0  # fmt: skip
     measured, final = tmp_path / "mine-run", tmp_path / "final"
-    assert run(monkeypatch, *given, "--out", final, "--measured", measured,
-               "--version", "2.0.0") == 0  # fmt: skip
+    again = (*given, "--out", final, "--measured", measured, "--version", "2.0.0")
+    assert run(monkeypatch, *again, "--layers", 1) == 2 and not final.exists()
+    assert run(monkeypatch, *again) == 0
 
     def told(path: Path) -> dict:
         return json.loads(path.read_text())
@@ -122,11 +125,43 @@ def test_the_model_to_ship_takes_over_what_was_measured(base, tmp_path, monkeypa
     assert manifest["trained_on"] == "all rows" and manifest["version"] == "2.0.0"
     assert manifest["metrics"] == told(measured / "metrics.json")
     assert told(final / "contract.json")["tasks"] == told(measured / "contract.json")["tasks"]
+    assert set(manifest["recipe"]) == {"teacher", "student", "extended"}
+    card = (final / "README.md").read_text()
+    assert "which it was until the rest was added" in " ".join(card.split())
     student = Path("student") / "metrics.json"
-    letters = [told(folder / student)["letters"] for folder in (measured, tmp_path / "final-run")]
-    assert letters[0] == letters[1] and letters[0] in (0, 0.25, 0.5, 0.75)
+    before, after = (told(folder / student) for folder in (measured, tmp_path / "final-run"))
+    assert before["letters"] in (0, 0.25, 0.5, 0.75)
+    held_out = told(measured / "metrics.json")["rows"]
+    assert after["texts"] == before["texts"] + held_out["dev"] + held_out["test"]
     # Its own evaluation has no test rows left.
-    assert "test" not in told(tmp_path / "final-run" / "metrics.json")["models"]["int8"]
+    own = told(tmp_path / "final-run" / "metrics.json")
+    assert "test" not in own["models"]["int8"] and own["rows"]["train"] == 400
+    # It is the measured student and yet not the same.
+    weights = [load_file(folder / "student" / "model.safetensors")
+               for folder in (measured, tmp_path / "final-run")]  # fmt: skip
+    moved = {name: float((weights[0][name] - weights[1][name]).abs().mean()) for name in weights[0]}
+    assert all(0 < distance < 0.05 for distance in moved.values())
+
+
+def test_a_model_to_ship_goes_on_from_nothing_but_a_measured_run_of_its_data(
+    base, tmp_path, monkeypatch, capsys
+):
+    contract, data = write_contract(tmp_path), write_data(tmp_path, 60)
+    given = ("--contract", contract, "--data", data, "--out", tmp_path / "final")
+
+    def fault(measured: Path) -> str:
+        capsys.readouterr()
+        assert run(monkeypatch, *given, "--measured", measured) == 1
+        said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("error")]
+        assert len(said) == 1 and not (tmp_path / "final").exists()
+        return said[0]
+
+    assert "found no " in fault(tmp_path / "none")
+    assert run(monkeypatch, "--contract", contract, "--data", data, "--base", base, "--epochs", 1,
+               "--size", 100, "--out", tmp_path / "mine") == 0  # fmt: skip
+    with data.open("a") as file:
+        file.write("a row more,no,,,made\n")
+    assert "found a student of other data" in fault(tmp_path / "mine-run")
 
 
 def test_a_new_head_on_a_frozen_encoder_learns_and_leaves_the_encoder_alone(

@@ -137,6 +137,12 @@ def test_the_vocabularys_numbers_are_among_the_transfer_set():
     assert {"1987", "20th"} <= set(made) and not any("##" in text for text in made)
 
 
+def test_muon_takes_fewer_epochs_of_many_texts(monkeypatch):
+    for has, expected in ((True, 8), (False, 12)):
+        monkeypatch.setattr(distill, "has_bf16", lambda where, has=has: has)
+        assert distill.default_epochs(320_000) == expected and distill.default_epochs(2_000) == 12
+
+
 def test_a_wider_student_learns_slower():
     assert distill.default_rate("tiny") == 3e-3
     assert distill.default_rate("mini") == 1.5e-3 and distill.default_rate("small") == 1e-3

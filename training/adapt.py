@@ -43,7 +43,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--contract", type=Path, default=CONTRACT)
     parser.add_argument("--data", type=Path, default=DATA, help="labelled CSV")
     parser.add_argument("--out", type=Path, required=True, help="folder of the adapted encoder")
-    parser.add_argument("--all-rows", action="store_true", help="tell of dev and test rows too")
     parser.add_argument("--size", type=int,
                         help=f"texts an epoch (one a row; {SIZE:,} of a corpus)")  # fmt: skip
     parser.add_argument("--epochs", type=int, default=1)
@@ -86,7 +85,7 @@ def main() -> None:
         contract, _ = encoder.load_words(options.contract, options.out)
         rows = dataset.read(options.data, contract)
         words = augment.read_words(words_path)
-        train = [row for row in rows if options.all_rows or row.split == "train"]
+        train = [row for row in rows if row.split == "train"]
         random = Random(options.seed)
         held_out = [facts.sentence(row, words, random) for row in rows if row.split == "dev"]
 

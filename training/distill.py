@@ -9,25 +9,15 @@ import argparse
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from random import Random
 
 import numpy as np
 import torch
 
 from function.contract import Contract
-from training import (
-    augment,
-    baseline,
-    calibration,
-    dataset,
-    encoder,
-    losses,
-    metrics,
-    runs,
-    transfer,
-)
+from training import augment, baseline, calibration, dataset, encoder, losses, metrics, runs
+from training import student as students
 from training.batches import bucketed
-from training.loop import Schedule, autocast, device, fit
+from training.loop import Schedule, autocast, device, fit, has_bf16
 from training.parts import divide
 from training.teacher import DATA, predict
 
@@ -35,7 +25,6 @@ SIZE = 320_000
 EPOCHS = 12
 RATE = 3e-3  # of `tiny`
 SEEN = 3  # times that the transfer set uses a piece that the student is given
-MANY = 100_000  # texts, from which on batches are large
 WEIGHTS = (0.0, 0.25, 0.5, 0.75)  # of TF-IDF, to choose from
 
 
@@ -46,11 +35,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--transfer", type=Path, help="further texts of your own, one a line")
     parser.add_argument("--out", type=Path, required=True, help="folder of the trained student")
     parser.add_argument("--student", choices=encoder.PRESETS, default="tiny")
-    parser.add_argument("--all-rows", action="store_true", help="train on dev and test rows too")
     parser.add_argument("--size", type=int, default=SIZE,
                         help="texts in the transfer set beside the labelled ones")  # fmt: skip
-    parser.add_argument("--epochs", type=int, default=EPOCHS)
-    parser.add_argument("--batch-size", type=int, help=f"(256; 128 for less than {MANY:,} texts)")
+    parser.add_argument("--epochs", type=int,
+                        help=f"({EPOCHS}; a third less of many texts by Muon)")  # fmt: skip
+    parser.add_argument("--batch-size", type=int,
+                        help=f"(256; 128 for less than {students.MANY:,} texts)")  # fmt: skip
     parser.add_argument("--rate", type=float,
                         help=f"learning rate ({RATE} for `tiny`, less for wider ones)")  # fmt: skip
     parser.add_argument("--word-rate", type=float, default=1e-2,
@@ -71,35 +61,27 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
-    if options.all_rows and options.letters is None:
-        raise ValueError("--letters: found none, expected the measured run's: with --all-rows no "
-                         "dev rows are left to choose it on")  # fmt: skip
     if options.rate is None:
         options.rate = default_rate(options.student)
+    if options.epochs is None:
+        options.epochs = default_epochs(options.size)
     if not (options.teacher / "metrics.json").exists():
         raise ValueError(f"--teacher {options.teacher}: found no finished teacher there")
-    words_path = options.data.with_name("augment.json")
     settings = {
         k: v for k, v in vars(options).items() if k not in ("out", "teacher", "data", "transfer")
     }
-    mark = runs.fingerprint(
-        {"stage": "distill", **settings}, options.data, options.teacher / "metrics.json",
-        words_path if words_path.exists() else None, options.transfer,
-    )  # fmt: skip
+    mark = students.run_mark(settings, options.teacher, options.data, options.transfer)
     if runs.finished(options.out, mark):
         print(f"student: {options.out} is finished already")
         return
     teacher, contract, wordpiece = encoder.load(options.teacher)
-    train, held_out, slices = divide(options.data, contract, options.all_rows)
-    dev = held_out.get("dev", [])
+    train, held_out, slices = divide(options.data, contract, all_rows=False)
+    dev = held_out["dev"]
     judged = [row for part in (held_out | slices).values() for row in part]
-
-    words = augment.read_words(words_path)
-    texts = transfer.generate(
-        train, judged, wordpiece.vocab, words, len(train) + options.size, options.seed
+    words = augment.read_words(students.words_of(options.data))
+    texts = students.texts_of(
+        train, judged, wordpiece, words, options.size, options.seed, options.transfer
     )
-    if options.transfer:
-        texts = list(dict.fromkeys(texts + transfer.read_lines(options.transfer)))
     print(f"student: labelling {len(texts)} texts", flush=True)
 
     def label() -> dict[str, np.ndarray]:
@@ -120,16 +102,8 @@ def main() -> None:
         aligned = {"pooled": pooled(teacher, contract, wordpiece, texts)} if options.align else {}
         return {"wanted": found, "letters": np.array(weight), **aligned}
 
-    soft = kept(options.out / "soft.npz", mark, label)
-    wanted = soft["wanted"].astype(np.float32)
-    applies = likely(wanted, contract)
-    known = {row.text: n for n, row in enumerate(train)}
-    gold, gold_applies = dataset.targets(train, contract)
-    for n, text in enumerate(texts):
-        if text in known:  # each labelled text stands in the transfer set as it is
-            wanted[n] += options.gold * (gold[known[text]] - wanted[n])
-            applies[n] += options.gold * (gold_applies[known[text]] - applies[n])
-    wanted, applies = torch.from_numpy(wanted), torch.from_numpy(applies)
+    soft = kept(options.out / students.SOFT, mark, label)
+    wanted, applies = students.with_truth(soft["wanted"], texts, train, options.gold, contract)
 
     torch.manual_seed(options.seed)
     student = encoder.make_student(options.student, teacher, contract)
@@ -162,39 +136,28 @@ def main() -> None:
         found = predict(student, contract, wordpiece, [row.text for row in dev])
         return metrics.line(metrics.score(found, dev, contract))
 
-    plain = [wordpiece.encode(text, contract) for text in texts]
-    labelled = [n for n, text in enumerate(texts) if text in known]
-    batch_size = options.batch_size or (256 if len(texts) >= MANY else 128)
-
-    def epoch_batches(epoch: int) -> list:
-        # The labelled texts come twice: they are the ones with the truth beside them. The second
-        # time some are written another way, a new one each epoch, which nobody has to label.
-        random = Random(f"{options.seed} {epoch}")
-        order = [*range(len(texts)), *labelled]
-        ids = plain + [wordpiece.encode(augment.augment(texts[n], words, random), contract)
-                       for n in labelled]  # fmt: skip
-        batches = bucketed(list(map(len, ids)), batch_size, random)
-        return [([order[n] for n in batch], [ids[n] for n in batch]) for batch in batches]
-
-    student_words = student.get_input_embeddings().weight
-    others = [p for p in student.parameters() if p is not student_words]
+    batch_size = options.batch_size or students.batch_size_of(texts)
     schedule = Schedule(options.epochs, batch_size, (options.rate, options.word_rate), muon=True)
     history = fit(
-        student, [others, [student_words]], schedule, epoch_batches, batch_loss, options.out, mark,
-        options.seed, "student", after_epoch if dev else None,
+        student, students.groups(student), schedule,
+        students.epochs_of(texts, train, wordpiece, contract, words, batch_size, options.seed),
+        batch_loss, options.out, mark, options.seed, "student", after_epoch if dev else None,
     )  # fmt: skip
     if options.align:
         del student.widen
     encoder.save_weights(student, options.out)
-    (options.out / "soft.npz").unlink()
     runs.finish(options.out, {
         "fingerprint": mark, "stage": "distill", "preset": options.student,
-        "trained_on": "all rows" if options.all_rows else "train split",
-        "texts": len(texts), "letters": float(soft["letters"]),
+        "trained_on": "train split", "texts": len(texts), "letters": float(soft["letters"]),
         "settings": settings, "history": history,
         "dev": metrics.score(predict(student, contract, wordpiece, [r.text for r in dev]), dev,
                              contract) if dev else None,
     })  # fmt: skip
+
+
+def default_epochs(size: int) -> int:
+    """Muon learns in two epochs what AdamW learns in three (LOG.md), of few texts too little."""
+    return EPOCHS * 2 // 3 if size >= students.MANY and has_bf16(device()) else EPOCHS
 
 
 def default_rate(preset: str) -> float:
@@ -206,12 +169,10 @@ def default_rate(preset: str) -> float:
 def kept(
     path: Path, mark: str, label: Callable[[], dict[str, np.ndarray]]
 ) -> dict[str, np.ndarray]:
-    """What the teachers say of the texts, float16 (N, …), kept beside the checkpoint until the
-    stage is finished, so that a resumed run need not ask them again."""
-    if path.exists():
-        with np.load(path) as saved:
-            if str(saved["mark"]) == mark:
-                return {name: saved[name] for name in saved.files if name != "mark"}
+    """What the teachers say of the texts, float16 (N, …), kept beside the student, so that a
+    resumed run and the model to ship (`extend`) need not ask them again."""
+    if (found := students.saved(path, mark)) is not None:
+        return found
     found = {name: values.astype(np.float16) for name, values in label().items()}
     with runs.whole(path) as temporary, temporary.open("wb") as file:
         np.savez(file, mark=mark, **found)
@@ -247,18 +208,6 @@ def best_weight(
         return sum(map(metrics.headline, scores.values())) / len(scores)
 
     return max(WEIGHTS, key=figure)
-
-
-def likely(wanted: np.ndarray, contract: Contract) -> np.ndarray:
-    """How much each task applies to each text, (N, tasks): as much as the teachers believe that
-    its `only_if` holds."""
-    applies = np.ones((len(wanted), len(contract.tasks)), np.float32)
-    tasks = {task.name: task for task in contract.tasks}
-    for t, task in enumerate(contract.tasks):
-        for name, label in task.only_if:
-            condition = tasks[name]
-            applies[:, t] *= wanted[:, condition.start + condition.labels.index(label)]
-    return applies
 
 
 if __name__ == "__main__":

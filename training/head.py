@@ -66,7 +66,7 @@ def main() -> None:
     runs.finish(options.out, {
         "stage": "head", "base": "the encoder of another bundle, kept as it was",
         "preset": "head", "trained_on": "all rows" if options.all_rows else "train split",
-        "settings": {"seed": options.seed}, "rows": len(train), "dev": scores,
+        "recipe": {"head": {"seed": options.seed}}, "rows": len(train), "dev": scores,
     })  # fmt: skip
 
 

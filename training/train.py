@@ -13,7 +13,6 @@ that ask about the same kind of phrases.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import subprocess
 import sys
@@ -21,6 +20,11 @@ import tempfile
 from pathlib import Path
 
 from training import check, dataset, distill, encoder, runs, teacher
+
+# What a run that goes on from a measured one cannot choose anew.
+OF_A_TRAINING = (
+    "base", "adapt", "layers", "pieces", "word-rate", "dropout", "epochs", "student", "size",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -42,11 +46,11 @@ def main() -> None:
     parser.add_argument("--word-rate", type=float, help="learning rate of the teacher's word "
                         "embeddings (0: they stay as they are)")  # fmt: skip
     parser.add_argument("--dropout", type=float, help="of the teacher (0.1)")
-    parser.add_argument("--student", choices=encoder.PRESETS, default="tiny")
+    parser.add_argument("--student", choices=encoder.PRESETS, help="its size (tiny)")
     parser.add_argument("--transfer", type=Path, help="further texts of your own, one a line")
     parser.add_argument("--measured", type=Path, metavar="RUN",
-                        help="train on all rows, dev and test too, with the calibration and the "
-                        "figures of this measured run")  # fmt: skip
+                        help="let the student of this measured run go on learning, on dev and "
+                        "test rows too, with that run's calibration and figures")  # fmt: skip
     parser.add_argument("--epochs", type=int, help="of the teacher (by the number of rows)")
     parser.add_argument("--size", type=int, help="texts without labels for the student")
     parser.add_argument("--version", default="1.0.0", help="of the model")
@@ -62,6 +66,9 @@ def main() -> None:
         return
     if options.out is None:
         parser.error("--out is needed (or --check)")
+    fixed = OF_A_TRAINING if options.measured else ()
+    if chosen := given(options, *fixed):
+        parser.error(f"{chosen[0]}: found beside --measured, whose student goes on as it is")
     options.run = options.run or options.out.with_name(f"{options.out.name}-run")
     for command in stages(options):
         print(f"$ {' '.join(command)}", flush=True)
@@ -82,9 +89,10 @@ def look(options: argparse.Namespace) -> None:
         print(check.report(options.data, rows, contract))
         check.require_every_label(options.data, rows, contract)
         epochs = teacher.default_epochs(sum(row.split == "train" for row in rows))
+        size = distill.SIZE if options.size is None else options.size
         minutes = check.expected_minutes(
-            model, options.student, wordpiece, rows, contract, options.epochs or epochs,
-            distill.SIZE if options.size is None else options.size, distill.EPOCHS,
+            model, options.student or "tiny", wordpiece, rows, contract, options.epochs or epochs,
+            size, distill.default_epochs(size),
         )  # fmt: skip
     print(f"about {minutes:.0f} minutes for teacher and student on this machine, and some for the "
           "export")  # fmt: skip
@@ -96,35 +104,31 @@ def stages(options: argparse.Namespace) -> list[list[str]]:
     student, onnx = run / "student", run / "onnx" / "model.onnx"
     contract = ["--contract", run / "contract.json"]
     int8 = ["--int8", run / "onnx" / "model_quantized.onnx"]
-    chosen = ["--seed", options.seed, *(["--all-rows"] if options.measured else [])]
+    seed = ["--seed", options.seed]
     if options.freeze_encoder:
         training = [
             ["export.restore", "--bundle", options.freeze_encoder, "--out", run / "encoder"],
             ["training.head", "--encoder", run / "encoder", "--contract", options.contract, *data,
-             "--out", student, *chosen],
+             "--out", student, *seed, *(["--all-rows"] if options.measured else [])],
         ]  # fmt: skip
+    elif options.measured:
+        training = [["training.extend", "--measured", options.measured, *data,
+                     *given(options, "transfer"), "--out", student]]  # fmt: skip
     else:
-        def given(*names: str) -> list:
-            """Those of the options that were given, as the stages take them."""
-            values = {name: getattr(options, name.replace("-", "_")) for name in names}
-            return [x for name, value in values.items() if value is not None
-                    for x in (f"--{name}", value)]  # fmt: skip
-
-        base = given("base")
-        letters = ["--letters", measured_letters(options.measured)] if options.measured else []
+        base = given(options, "base")
         adapt = []
         if options.adapt is not None:
             corpus = ["--corpus", options.adapt] if options.adapt else []
             adapt = [["training.adapt", *base, *corpus, "--contract", options.contract, *data,
-                      "--out", run / "base", *chosen]]  # fmt: skip
+                      "--out", run / "base", *seed]]  # fmt: skip
             base = ["--base", run / "base"]
         training = [
             *adapt,
-            ["training.teacher", *base, *given("layers", "pieces", "word-rate", "dropout"),
-             *given("epochs"), "--contract", options.contract, *data, "--out", run / "teacher",
-             *chosen],
+            ["training.teacher", *base,
+             *given(options, "layers", "pieces", "word-rate", "dropout", "epochs"),
+             "--contract", options.contract, *data, "--out", run / "teacher", *seed],
             ["training.distill", "--teacher", run / "teacher", *data,
-             *given("transfer", "size", "student"), "--out", student, *letters, *chosen],
+             *given(options, "transfer", "size", "student"), "--out", student, *seed],
         ]  # fmt: skip
     return [
         list(map(str, command))
@@ -146,14 +150,10 @@ def stages(options: argparse.Namespace) -> list[list[str]]:
     ]  # fmt: skip
 
 
-def measured_letters(run: Path) -> float:
-    """The weight of TF-IDF that the measured run chose on its dev rows."""
-    path = run / "student" / "metrics.json"
-    letters = json.loads(path.read_text("utf-8")).get("letters") if path.exists() else None
-    if letters is None:
-        raise ValueError(f"--measured {run}: found no `letters` in {path}, expected a finished "
-                         "measured run")  # fmt: skip
-    return letters
+def given(options: argparse.Namespace, *names: str) -> list:
+    """Those of the options that were given, as the stages take them."""
+    values = {name: getattr(options, name.replace("-", "_")) for name in names}
+    return [x for name, value in values.items() if value is not None for x in (f"--{name}", value)]
 
 
 if __name__ == "__main__":
