@@ -227,6 +227,15 @@ def test_one_optimizer_for_each_weight_that_is_trained(tmp_path, monkeypatch):
     assert all(".layer." in name and name.endswith("weight") for name in held[1])
     assert {"classifier.weight", "bert.embeddings.position_embeddings.weight"} <= {*held[0]}
     assert {group["lr"] for one in (adam, muon) for group in one.param_groups} == {1e-3}
+    model(input_ids=torch.tensor([[5, 6]])).logits.sum().backward()
+    counts, threads = [], torch.get_num_threads()
+    torch.set_num_threads(2)
+    monkeypatch.setattr(
+        torch.optim.Muon, "step", lambda self, closure=None: counts.append(torch.get_num_threads())
+    )
+    muon.step()
+    assert counts == [1] and torch.get_num_threads() == 2
+    torch.set_num_threads(threads)
     # Where bf16 is emulated, or the schedule does not ask for it, AdamW has them all.
     plain = loop.Schedule(1, 1, (1e-3, 1e-2))
     for has, asked in ((False, schedule), (True, plain)):

@@ -159,8 +159,21 @@ def optimizers_of(
     decay = schedule.weight_decay
     found = [torch.optim.AdamW(by_adam, weight_decay=decay, fused=True)]
     if by_muon:
-        found.append(torch.optim.Muon(by_muon, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+        found.append(_Muon(by_muon, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
     return found
+
+
+class _Muon(torch.optim.Muon):
+    """On one thread: its matrices are so small that on a busy machine two threads wait for each
+    other ten times as long as one takes."""
+
+    def step(self, closure=None):
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return super().step(closure)
+        finally:
+            torch.set_num_threads(threads)
 
 
 def _linear(step: int, warmup: int, steps: int) -> float:
