@@ -6,7 +6,7 @@ PORT ?= 8080
 BUNDLE ?= bundle
 TRAIN := build/train
 SHIP := build/ship
-MODEL := 1.3.0
+MODEL := 1.4.0
 # So many rows are learnt better, and in a third of the time, by half of the base's layers with
 # word embeddings of their own and without dropout (training/LOG.md).
 RECIPE := --layers 3 --pieces 6000 --word-rate 1e-3 --dropout 0 --epochs 5
