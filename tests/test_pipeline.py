@@ -11,7 +11,7 @@ from transformers import pipeline
 from function import contract as contracts
 from function import model as models
 from tests.pipeline import LONG, run
-from training import baseline, teacher
+from training import baseline, distill, teacher
 from training.parts import divide
 
 
@@ -77,6 +77,32 @@ def test_what_tfidf_said_is_kept_for_the_data_it_was_fitted_on(finished, pets, t
     other = tmp_path / "pets.csv"
     other.write_text(pets["data"].read_text() + "red newt,yes,cat,,made\n")
     assert baseline.remembered(finished / "student", other) is None
+
+
+def test_a_run_killed_while_tfidf_is_fitted_keeps_what_the_teacher_said(
+    finished, pets, tmp_path, monkeypatch
+):
+    ours, asked = distill.predict, []
+
+    def predict(model, contract, wordpiece, texts, *rest, **more):
+        asked.append(len(texts))
+        return ours(model, contract, wordpiece, texts, *rest, **more)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    def once() -> None:
+        run(distill, "--teacher", finished / "teacher", "--data", pets["data"], "--size", 500,
+            "--epochs", 1, "--out", tmp_path)  # fmt: skip
+
+    monkeypatch.setattr(distill, "predict", predict)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(baseline, "predict", killed)
+        once()
+    assert len(asked) == 1 and asked[0] > 500 and (tmp_path / distill.SAID).exists()
+    once()
+    assert asked.count(asked[0]) == 1, "the teacher was asked again"
+    assert not (tmp_path / distill.SAID).exists()
 
 
 def test_a_finished_stage_is_not_done_again(finished, pets, capsys):

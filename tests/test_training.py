@@ -15,7 +15,7 @@ from transformers import BertConfig, BertForTokenClassification, BertModel, Bert
 from function import contract as contracts
 from function import wordpiece as wordpieces
 from tests.training_fixtures import CONTRACT, write_base, write_contract, write_data
-from training import augment, batches, distill, encoder, loop, losses, metrics, transfer
+from training import augment, batches, distill, encoder, loop, losses, metrics, student, transfer
 from training.dataset import Row
 from training.similar import similar_key
 
@@ -135,6 +135,25 @@ def test_the_vocabularys_numbers_are_among_the_transfer_set():
     rows = [Row("grey tabby", {}, "x", "train", 1)]
     made = transfer.generate(rows, [], {"1987": 0, "20th": 1, "##7": 2}, augment.Words(), 60, 1)
     assert {"1987", "20th"} <= set(made) and not any("##" in text for text in made)
+
+
+def test_more_texts_are_read_in_turns_each_kind_in_every_epoch(words, pets, monkeypatch):
+    monkeypatch.setattr(student, "AN_EPOCH", 100)
+    rows = [Row(f"known {n}", {}, "x", "train", n) for n in range(7)]
+    texts = [row.text for row in rows] + [f"{'abcdef'[n % 6]} {n}" for n in range(290)]
+    labelled, parts = student.by_epoch(texts, rows)
+    assert [texts[n] for n in labelled] == [row.text for row in rows]
+    assert sorted(n for part in parts for n in part) == list(range(7, 297))
+    assert [len(part) for part in parts] == [97, 97, 96]
+    for part in parts:
+        assert {texts[n][0] for n in part} == set("abcdef")
+    assert len(student.by_epoch(texts[:130], rows)[1]) == 1
+
+    batches_of = student.epochs_of(texts, rows, words, pets, augment.Words(), 8, 1)
+    for epoch in range(4):
+        found = [pair for batch in batches_of(epoch) for pair in zip(*batch, strict=True)]
+        assert sorted(n for n, _ in found) == sorted(labelled * 2 + parts[epoch % 3])
+        assert all(ids == words.encode(texts[n], pets) for n, ids in found if n >= 7)
 
 
 def test_muon_takes_fewer_epochs_of_many_texts(monkeypatch):

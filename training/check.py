@@ -15,6 +15,7 @@ from training.batches import bucketed
 from training.dataset import Row
 from training.loop import Schedule, autocast, device, optimizers_of
 from training.similar import similar_key
+from training.student import AN_EPOCH
 
 BATCH = 128  # texts at once, to time
 FEW = 8  # rows of a label below which nothing reliable can be learnt
@@ -114,4 +115,5 @@ def expected_minutes(
     fast = seconds_per_text(encoder.make_student(preset, teacher, contract), *asked, muon=True)
     # Labelling the transfer set is the forward pass, a third of the work.
     seconds = (epochs * len(train) + (transfer + len(train)) / 3) * slow
-    return (seconds + transfer_epochs * (transfer + 2 * len(train)) * fast) / 60
+    read = min(transfer, AN_EPOCH) + 2 * len(train)
+    return (seconds + transfer_epochs * read * fast) / 60

@@ -21,10 +21,11 @@ from training.loop import Schedule, autocast, device, fit, has_bf16
 from training.parts import divide
 from training.teacher import DATA, predict
 
-SIZE = 320_000
+SIZE = students.AN_EPOCH
 EPOCHS = 12
 RATE = 3e-3  # of `tiny`
-SEEN = 3  # times that the transfer set uses a piece that the student is given
+SAID = "said.npz"  # what the teacher says, kept until TF-IDF, which takes longer, has said as much
+SEEN = 3  # times that an epoch uses a piece that the student is given
 WEIGHTS = (0.0, 0.25, 0.5, 0.75)  # of TF-IDF, to choose from
 
 
@@ -36,7 +37,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder of the trained student")
     parser.add_argument("--student", choices=encoder.PRESETS, default="tiny")
     parser.add_argument("--size", type=int, default=SIZE,
-                        help="texts in the transfer set beside the labelled ones")  # fmt: skip
+                        help="texts in the transfer set beside the labelled ones, some "
+                             f"{students.AN_EPOCH:,} of them an epoch")  # fmt: skip
     parser.add_argument("--epochs", type=int,
                         help=f"({EPOCHS}; a third less of many texts by Muon)")  # fmt: skip
     parser.add_argument("--batch-size", type=int,
@@ -85,7 +87,9 @@ def main() -> None:
     print(f"student: labelling {len(texts)} texts", flush=True)
 
     def label() -> dict[str, np.ndarray]:
-        found = predict(teacher, contract, wordpiece, texts, options.temperature)
+        found = kept(options.out / SAID, mark, lambda: {"said": predict(
+            teacher, contract, wordpiece, texts, options.temperature, shown_as="labelling",
+        )})["said"].astype(np.float32)  # fmt: skip
         weight = options.letters
         if weight != 0:
             # An unlike teacher: letters carry what word pieces lose.
@@ -103,12 +107,15 @@ def main() -> None:
         return {"wanted": found, "letters": np.array(weight), **aligned}
 
     soft = kept(options.out / students.SOFT, mark, label)
+    (options.out / SAID).unlink(missing_ok=True)
     wanted, applies = students.with_truth(soft["wanted"], texts, train, options.gold, contract)
 
     torch.manual_seed(options.seed)
     student = encoder.make_student(options.student, teacher, contract)
     encoder.copy_words(options.teacher, options.out)
-    used = Counter(n for text in texts for n in wordpiece.encode(text, contract))
+    labelled, parts = students.by_epoch(texts, train)
+    read = [texts[n] for n in labelled + parts[0]]
+    used = Counter(n for text in read for n in wordpiece.encode(text, contract))
     seen = [n for n, times in used.items() if times >= SEEN]
     contract, wordpiece = encoder.drop_pieces(student, seen, options.out)
     where = device()

@@ -14,6 +14,7 @@ from training import augment, dataset, runs, transfer
 from training.batches import bucketed
 
 MANY = 100_000  # texts, from which on batches are large
+AN_EPOCH = 320_000  # texts, beside the labelled ones, that an epoch reads
 SOFT = "soft.npz"  # what the teachers say of the transfer set
 
 
@@ -81,20 +82,32 @@ def epochs_of(
 ) -> Callable[[int], list[tuple[list[int], list[list[int]]]]]:  # fmt: skip
     """The batches of an epoch, by its number: places in `texts` and their encodings."""
     plain = [wordpiece.encode(text, contract) for text in texts]
-    known = {row.text for row in rows}
-    labelled = [n for n, text in enumerate(texts) if text in known]
+    labelled, parts = by_epoch(texts, rows)
 
     def epoch_batches(epoch: int) -> list[tuple[list[int], list[list[int]]]]:
         # The labelled texts come twice: they are the ones with the truth beside them. The second
         # time some are written another way, a new one each epoch, which nobody has to label.
         random = Random(f"{seed} {epoch}")
-        order = [*range(len(texts)), *labelled]
-        ids = plain + [wordpiece.encode(augment.augment(texts[n], words, random), contract)
-                       for n in labelled]  # fmt: skip
+        once = sorted(labelled + parts[epoch % len(parts)])
+        order = once + labelled
+        ids = [plain[n] for n in once]
+        ids += [wordpiece.encode(augment.augment(texts[n], words, random), contract)
+                for n in labelled]  # fmt: skip
         batches = bucketed(list(map(len, ids)), batch_size, random)
         return [([order[n] for n in batch], [ids[n] for n in batch]) for batch in batches]
 
     return epoch_batches
+
+
+def by_epoch(texts: list[str], rows: list[dataset.Row]) -> tuple[list[int], list[list[int]]]:
+    """The places in `texts` of those of `rows`, and of the others those that an epoch reads: parts
+    of some `AN_EPOCH`, taken in turns, so that more texts cost no more time to learn from."""
+    known = {row.text for row in rows}
+    labelled = [n for n, text in enumerate(texts) if text in known]
+    others = [n for n, text in enumerate(texts) if text not in known]
+    Random(0).shuffle(others)  # their kinds were made in turns
+    parts = max(1, round(len(others) / AN_EPOCH))
+    return labelled, [others[part::parts] for part in range(parts)]
 
 
 def likely(wanted: np.ndarray, contract: Contract) -> np.ndarray:

@@ -12,6 +12,7 @@ from random import Random
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from training import augment, check, dataset, encoder, losses, metrics, runs, vocabulary
 from training.batches import bucketed
@@ -136,14 +137,17 @@ def base_name(base: str | None) -> str:
 
 @torch.inference_mode()
 def predict(
-    model, contract, wordpiece, texts: list[str], temperature: float = 1.0, batch_size: int = 256
+    model, contract, wordpiece, texts: list[str], temperature: float = 1.0, batch_size: int = 256,
+    shown_as: str | None = None,
 ) -> np.ndarray:
-    """Probabilities of every label for each text, float32 (N, L), in the texts' order."""
+    """Probabilities of every label for each text, float32 (N, L), in the texts' order; with
+    `shown_as` a bar of that name shows how far it is."""
     where = device()
     model.to(where).eval()
     found = np.zeros((len(texts), len(contract.columns)), np.float32)
     ids = [wordpiece.encode(text, contract) for text in texts]
-    for batch in bucketed(list(map(len, ids)), batch_size, None):
+    batches = bucketed(list(map(len, ids)), batch_size, None)
+    for batch in tqdm(batches, shown_as, mininterval=2, leave=False, disable=shown_as is None):
         with autocast(where):
             rows = encoder.control_logits(model, [ids[n] for n in batch], contract)
         found[batch] = losses.probabilities(rows, contract, temperature).cpu().numpy()
