@@ -89,7 +89,7 @@ def main() -> None:
     def label() -> dict[str, np.ndarray]:
         found = kept(options.out / SAID, mark, lambda: {"said": predict(
             teacher, contract, wordpiece, texts, options.temperature, shown_as="labelling",
-        )})["said"].astype(np.float32)  # fmt: skip
+        )})["said"]  # fmt: skip
         weight = options.letters
         if weight != 0:
             # An unlike teacher: letters carry what word pieces lose.
@@ -104,7 +104,7 @@ def main() -> None:
             found += weight * (spelt - found)
         print(f"student: {weight} of TF-IDF in the soft labels", flush=True)
         aligned = {"pooled": pooled(teacher, contract, wordpiece, texts)} if options.align else {}
-        return {"wanted": found, "letters": np.array(weight), **aligned}
+        return {"wanted": found.astype(np.float16), "letters": np.float16(weight), **aligned}
 
     soft = kept(options.out / students.SOFT, mark, label)
     (options.out / SAID).unlink(missing_ok=True)
@@ -176,11 +176,11 @@ def default_rate(preset: str) -> float:
 def kept(
     path: Path, mark: str, label: Callable[[], dict[str, np.ndarray]]
 ) -> dict[str, np.ndarray]:
-    """What the teachers say of the texts, float16 (N, …), kept beside the student, so that a
-    resumed run and the model to ship (`extend`) need not ask them again."""
+    """What the teachers say of the texts, (N, …), kept beside the student, so that a resumed run
+    and the model to ship (`extend`) need not ask them again."""
     if (found := students.saved(path, mark)) is not None:
         return found
-    found = {name: values.astype(np.float16) for name, values in label().items()}
+    found = label()
     with runs.whole(path) as temporary, temporary.open("wb") as file:
         np.savez(file, mark=mark, **found)
     return found
