@@ -23,6 +23,7 @@ from function import model as models
 from function.decode import decode, probabilities
 from tests.training_fixtures import write_base, write_contract, write_data
 from training import encoder
+from training.dataset import Row
 from training.runs import stage
 
 FIGURES = {
@@ -163,6 +164,19 @@ def test_parity_reports_both_graphs(run):
     assert report["fp32"]["max_difference"] < 1e-3
     assert 0 < report["int8"]["max_difference"] < 1
     assert set(report["int8"]["agreement"]) == {"animal", "kind", "traits"}
+
+
+def test_parity_compares_held_out_texts_and_where_they_are_few_others_too():
+    def texts(held_out, train):
+        rows = [Row(f"h{n}", {}, "x", ("dev", "test")[n % 2], n) for n in range(held_out)]
+        rows += [Row(f"t{n}", {}, "x", "train", n) for n in range(train)]
+        return check_parity.texts_of(rows)
+
+    assert texts(2, 3)[:2] == ["h0", "h1"] and sorted(texts(2, 3)[2:]) == ["t0", "t1", "t2"]
+    few = texts(60, 5_000)
+    assert len(set(few)) == len(few) == 1_000 and few[:60] == [f"h{n}" for n in range(60)]
+    assert few == texts(60, 5_000)
+    assert texts(3_000, 5_000) == [f"h{n}" for n in range(3_000)]
 
 
 def test_parity_refuses_fp32_given_as_int8(run, tmp_path):
