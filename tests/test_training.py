@@ -131,6 +131,26 @@ def test_transfer_set_is_seeded_distinct_and_apart_from_held_out_rows(words):
     assert similar_key("Tabby, golden") not in {similar_key(text) for text in made}
 
 
+def test_words_of_the_rows_are_asked_alone_but_for_those_held_out(words):
+    letters = "abcdefghijklmnopqrtu"
+    train = [Row(f"mo{x} ba{x}", {}, "x", "train", 1) for x in letters]
+    held = [Row("Bags", {}, "x", "test", 1)]
+    made = transfer.generate(train, held, words.vocab, augment.Words(), 20 + 4 * 39, 1)
+    alone = {f"{two}{x}" for x in letters for two in ("mo", "ba")} - {"bag"}
+    assert set(made[20:59]) == alone and "bag" not in made
+    few = transfer.generate(train, held, words.vocab, augment.Words(), 60, 1)
+    assert len(alone.intersection(few[20:30])) == 10  # no more than a quarter of the others
+
+
+def test_a_users_own_texts_are_asked_but_for_those_held_out(words, tmp_path):
+    more = tmp_path / "more.txt"
+    more.write_text("pale finch\n\nGOLDEN tabbies\ngrey tabby\n")
+    train, held = ([Row(text, {}, "x", "train", 1)] for text in ("grey tabby", "golden tabby"))
+    made = student.texts_of(train, held, words, augment.Words(), 8, 1, more)
+    assert made[-1] == "pale finch" and made.count("grey tabby") == 1
+    assert made[:-1] == student.texts_of(train, held, words, augment.Words(), 8, 1, None)
+
+
 def test_the_vocabularys_numbers_are_among_the_transfer_set():
     rows = [Row("grey tabby", {}, "x", "train", 1)]
     made = transfer.generate(rows, [], {"1987": 0, "20th": 1, "##7": 2}, augment.Words(), 60, 1)

@@ -34,9 +34,12 @@ def texts_of(
     train: list[dataset.Row], judged: list[dataset.Row], wordpiece, words: augment.Words,
     size: int, seed: int, more: Path | None,
 ) -> list[str]:  # fmt: skip
-    """The transfer set: the labelled texts, `size` others and the lines of the file `more`."""
+    """The transfer set: the labelled texts, `size` others and those lines of the file `more` that
+    are not similar to a row to judge by."""
     found = transfer.generate(train, judged, wordpiece.vocab, words, len(train) + size, seed)
-    return list(dict.fromkeys(found + transfer.read_lines(more))) if more else found
+    if more is None:
+        return found
+    return list(dict.fromkeys(found + transfer.apart(transfer.read_lines(more), judged)))
 
 
 def saved(path: Path, mark: str) -> dict[str, np.ndarray] | None:

@@ -15,10 +15,12 @@ def generate(
 ) -> list[str]:
     """`size` distinct texts, the same for the same arguments, none similar to a held-out row.
 
-    A third are other spellings and recipe lines of the labelled texts; a third pairs and triples
-    of their words, alone and with any word of the vocabulary; a sixth the vocabulary itself, one
-    word or two; a sixth made-up words, the head of one and the tail of another, for what neither
-    the labelled texts nor the vocabulary have.
+    First the labelled texts and, for up to a quarter of the others, their words one by one: what
+    stands in a phrase is often typed alone. Of the rest a third are other spellings and recipe
+    lines of the labelled texts; a third pairs and triples of their words, alone and with any word
+    of the vocabulary; a sixth the vocabulary itself, one word or two; a sixth made-up words, the
+    head of one and the tail of another, for what neither the labelled texts nor the vocabulary
+    have.
     """
     random = Random(seed)
     texts = sorted({row.text for row in rows})
@@ -38,8 +40,10 @@ def generate(
         lambda: " ".join(random.sample((random.choice(used), random.choice(every)), 2)),
         lambda: random.choice(("", "", f"{random.choice(used)} ")) + made_up(),
     )
-    forbidden = {similar_key(row.text) for row in held_out}
-    found = dict.fromkeys(texts)
+    alone = apart(sorted(set(used).difference(texts)), held_out)
+    random.shuffle(alone)
+    found = dict.fromkeys(texts + alone[: (size - len(texts)) // 4])
+    forbidden = keys(held_out)
     turns = 0
     # A small data set has only so many distinct mixtures: stop rather than search for ever.
     while len(found) < size and turns < 4 * size:
@@ -48,6 +52,16 @@ def generate(
         if text not in found and similar_key(text) not in forbidden:
             found[text] = None
     return list(found)
+
+
+def keys(rows: list[Row]) -> set[str]:
+    return {similar_key(row.text) for row in rows}
+
+
+def apart(texts: list[str], held_out: list[Row]) -> list[str]:
+    """The texts that are not similar to any of the held-out rows."""
+    forbidden = keys(held_out)
+    return [text for text in texts if similar_key(text) not in forbidden]
 
 
 def read_lines(path: str | Path) -> list[str]:
