@@ -19,7 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from training import check, dataset, distill, encoder, runs, teacher
+from training import check, dataset, distill, encoder, runs, teacher, transfer
 
 # What a run that goes on from a measured one cannot choose anew.
 OF_A_TRAINING = (
@@ -90,9 +90,10 @@ def look(options: argparse.Namespace) -> None:
         check.require_every_label(options.data, rows, contract)
         epochs = teacher.default_epochs(sum(row.split == "train" for row in rows))
         size = distill.SIZE if options.size is None else options.size
+        more = len(transfer.read_lines(options.transfer)) if options.transfer else 0
         minutes = check.expected_minutes(
             model, options.student or "tiny", wordpiece, rows, contract, options.epochs or epochs,
-            size, distill.default_epochs(size),
+            size + more, distill.default_epochs(size),
         )  # fmt: skip
     print(f"about {minutes:.0f} minutes for teacher and student on this machine, and some for the "
           "export")  # fmt: skip
