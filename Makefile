@@ -6,7 +6,7 @@ PORT ?= 8080
 BUNDLE ?= bundle
 TRAIN := build/train
 SHIP := build/ship
-MODEL := 1.4.0
+MODEL := 1.5.0
 WORDS := build/words.txt
 # So many rows are learnt better, and in a third of the time, by half of the base's layers with
 # word embeddings of their own and without dropout; the student is asked about common words too
