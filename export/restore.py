@@ -50,13 +50,12 @@ def restore(bundle: Path) -> BertForTokenClassification:
     try:
         state[table] = weights[f"{table}_rows"] * weights[f"{table}_scales"]
         layers = (f"bert.encoder.layer.{n}" for n in range(model.config.num_hidden_layers))
-        products = iter([node for node in graph.node if node.op_type == "DynamicQuantizeMatMul"])
+        products = iter([node for node in graph.node if is_product(node, weights)])
         attentions = (x for x in graph.node if x.op_type in ("QAttention", "Attention"))
         for layer, node in zip(layers, attentions, strict=True):
-            # The last one stays float32.
             joined = weights[node.input[1]]
             if node.op_type == "QAttention":
-                joined = product(weights, node.input[1], node.input[4], node.input[7])
+                joined = floats(weights, node.input[1], node.input[4], node.input[7])
             for name, weight, bias in zip(
                 ("query", "key", "value"),
                 np.split(joined, 3, 1), np.split(weights[node.input[2]], 3), strict=True,
@@ -65,7 +64,10 @@ def restore(bundle: Path) -> BertForTokenClassification:
                 state[f"{layer}.attention.self.{name}.bias"] = bias
             for name in ("attention.output", "intermediate", "output"):
                 found = next(products)
-                state[f"{layer}.{name}.dense.weight"] = product(weights, *found.input[1:4]).T
+                matrix = weights[found.input[1]]
+                if found.op_type == "DynamicQuantizeMatMul":
+                    matrix = floats(weights, *found.input[1:4])
+                state[f"{layer}.{name}.dense.weight"] = matrix.T
         last = next(node for node in graph.node if node.name == head(graph))
         state["classifier.weight"] = weights[last.input[1]].T
         model.load_state_dict({name: torch.from_numpy(np.array(x)) for name, x in state.items()})
@@ -76,7 +78,12 @@ def restore(bundle: Path) -> BertForTokenClassification:
     return model.eval()
 
 
-def product(weights: dict, integers: str, scales: str, zeros: str) -> np.ndarray:
+def is_product(node: onnx.NodeProto, weights: dict) -> bool:
+    """Whether a node multiplies by weights, quantized or left in float32 (see export.quantize)."""
+    return node.op_type in ("DynamicQuantizeMatMul", "MatMul") and node.input[1] in weights
+
+
+def floats(weights: dict, integers: str, scales: str, zeros: str) -> np.ndarray:
     """The float weights (in, out) of a quantized matrix product."""
     whole = weights[integers].astype(np.float32) - weights[zeros].astype(np.float32)
     return whole * weights[scales]
