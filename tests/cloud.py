@@ -102,8 +102,9 @@ class Cloud(gcloud.StandIn):
         return {"items": [{"id": name, "name": name}]}
 
     def upload(self, match, _, body, headers):
-        """Small: a multipart/related body, the object's description, then its content. Large: its
-        description alone, and the content later, at the address that is given here."""
+        """Small: a multipart/related body, the object's description, then its content. Large
+        (5 MiB and more, at a path of its own): its description alone, and the content later, at the
+        address that is given here."""
         if "multipart" not in headers["Content-Type"]:
             return 200, b"{}", {"Location": f"http://storage.test/uploads/{match[1]}"}
         boundary = re.search("boundary='?([^']+)", headers["Content-Type"])[1].encode()
@@ -276,7 +277,7 @@ ROUTES: list[tuple[str, str, Callable]] = [
     ("POST", rf"^cloudbuild.test/v1/{IN}/locations/{REGION}/builds$", Cloud.submit_yaml),
     ("GET", r"^storage.test/storage/v1/b/(.+)", Cloud.bucket),
     ("GET", r"^storage.test/storage/v1/b$", Cloud.buckets),
-    ("POST", r"^storage.test/upload/storage/v1/b/(.+)/o$", Cloud.upload),
+    ("POST", r"^storage.test/(?:resumable/)?upload/storage/v1/b/(.+)/o$", Cloud.upload),
     ("PUT", r"^storage.test/uploads/(.+)", Cloud.upload_rest),
     ("POST", rf"run.test/v2/{IN}/locations/{REGION}/builds:submit$", Cloud.submit),
     ("GET", rf"{KNATIVE}/services/classify$", Cloud.read),

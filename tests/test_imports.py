@@ -22,6 +22,7 @@ ALLOWED = {
     "function": {"timing"},  # onnxruntime by its library alone, see function/ort.py
     # evaluate measures int8 through function.model, the very code that serves it
     "training": {"torch", "transformers", "tokenizers", "numpy", "scipy", "sklearn", "tqdm",
+                 "wordfreq",
                  "timing", *LIGHT, "function.model"},
     "export": {"torch", "transformers", "tokenizers", "numpy", "optimum", "onnx", "onnxruntime",
                "google.protobuf",
