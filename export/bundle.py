@@ -63,7 +63,8 @@ def bundle(run: Path, metrics_path: Path, out: Path, model_version: str) -> None
     metrics = json.loads(metrics_path.read_text("utf-8")) if metrics_path.exists() else None
     contract["version"] = model_version
     if taught_by != student:
-        made = {"teacher": taught["settings"], "student": distilled["settings"]}
+        learnt = {**distilled["settings"], "teachers": len(distilled["teachers"])}
+        made = {"teacher": taught["settings"], "student": learnt}
     else:
         made = distilled["recipe"]
     recipe = {stage: {k: v for k, v in settings.items() if k != "base"}

@@ -48,7 +48,8 @@ def run(tmp_path_factory):
         # Untrained logits lie on the threshold, where every rounding changes the label.
         model.classifier.weight.mul_(40)
     encoder.save_weights(model, student)
-    told = {"settings": {"seed": 1}, "base": "all-MiniLM-L6-v2", "preset": "tiny"}
+    told = {"settings": {"seed": 1}, "base": "all-MiniLM-L6-v2", "preset": "tiny",
+            "teachers": ["teacher"]}  # fmt: skip
     for name in ("student", "teacher"):
         content = {**told, "trained_on": "all rows"}
         (folder / name / "metrics.json").write_text(json.dumps(content))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from transformers import pipeline
 from function import contract as contracts
 from function import model as models
 from tests.pipeline import LONG, run
-from training import baseline, distill, teacher
+from training import baseline, distill, evaluate, teacher
 from training.parts import divide
 
 
@@ -71,12 +72,12 @@ def test_what_tfidf_said_is_kept_for_the_data_it_was_fitted_on(finished, pets, t
     contract = contracts.load(pets["contract"], {"#": 1, "+": 2, "|": 3})
     train, held_out, _ = divide(pets["data"], contract, all_rows=False)
     texts = [row.text for row in held_out["test"]]
-    kept = baseline.remembered(finished / "student", pets["data"])
+    kept = baseline.remembered(finished / "student", pets["data"], contract)
     fresh = baseline.predict(train, texts, contract)
     np.testing.assert_allclose([kept[text] for text in texts], fresh, atol=1e-5)
     other = tmp_path / "pets.csv"
     other.write_text(pets["data"].read_text() + "red newt,yes,cat,,made\n")
-    assert baseline.remembered(finished / "student", other) is None
+    assert baseline.remembered(finished / "student", other, contract) is None
 
 
 def test_a_run_killed_while_tfidf_is_fitted_keeps_what_the_teacher_said(
@@ -129,3 +130,25 @@ def test_a_mistaken_argument_is_one_line_and_leaves_nothing(pets, tmp_path, harm
         run(teacher, *arguments)
     assert message in str(error.value) and "\n" not in str(error.value)
     assert not list(tmp_path.rglob("metrics.json")) and not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_tfidf_is_fitted_once_for_the_models_that_are_judged_beside_it(
+    finished, pets, tmp_path, monkeypatch
+):
+    """Also where the model was trained on all rows, whose measured run has it of fewer."""
+    run_folder = tmp_path / "ship"
+    shutil.copytree(finished, run_folder)
+    fitted, ours = [], baseline.predict
+
+    def predict(train, *rest):
+        fitted.append(len(train))
+        return ours(train, *rest)
+
+    monkeypatch.setattr(baseline, "predict", predict)
+    for _ in range(2):
+        run(evaluate, "--run", run_folder, "--data", pets["data"],
+            "--measured", finished / "metrics.json")  # fmt: skip
+        said = dict(np.load(run_folder / "answers.npz"))
+        assert said["tfidf/odd_coats"].shape == said["int8/odd_coats"].shape
+    rows = len(pets["data"].read_text().splitlines()) - 1
+    assert fitted == [rows]

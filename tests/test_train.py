@@ -111,7 +111,7 @@ def test_any_number_of_tasks_labels_and_control_tokens(shape, base, tmp_path, mo
 def test_the_model_to_ship_takes_over_what_was_measured(base, tmp_path, monkeypatch):
     contract, data = write_contract(tmp_path), write_data(tmp_path)
     given = ("--contract", contract, "--data", data)
-    assert run(monkeypatch, *given, "--base", base, "--epochs", 2, "--size", 800,
+    assert run(monkeypatch, *given, "--base", base, "--epochs", 2, "--size", 800, "--teachers", 2,
                "--out", tmp_path / "mine") == 0  # fmt: skip
     measured, final = tmp_path / "mine-run", tmp_path / "final"
     again = (*given, "--out", final, "--measured", measured, "--version", "2.0.0")
@@ -126,8 +126,11 @@ def test_the_model_to_ship_takes_over_what_was_measured(base, tmp_path, monkeypa
     assert manifest["metrics"] == told(measured / "metrics.json")
     assert told(final / "contract.json")["tasks"] == told(measured / "contract.json")["tasks"]
     assert set(manifest["recipe"]) == {"teacher", "student", "extended"}
+    assert manifest["recipe"]["student"]["teachers"] == 2
     card = (final / "README.md").read_text()
     assert "which it was until the rest was added" in " ".join(card.split())
+    taught = [told(measured / name / "metrics.json") for name in ("teacher", "teacher-2")]
+    assert [of["settings"]["seed"] for of in taught] == [1, 2]
     student = Path("student") / "metrics.json"
     before, after = (told(folder / student) for folder in (measured, tmp_path / "final-run"))
     assert before["letters"] in (0, 0.25, 0.5, 0.75)

@@ -53,18 +53,25 @@ def predict(train: list[Row], texts: list[str], contract: Contract) -> np.ndarra
     return found
 
 
-def remember(folder: Path, data: Path, texts: list[str], answers: np.ndarray) -> None:
+def remember(
+    folder: Path, data: Path, contract: Contract, texts: list[str], answers: np.ndarray
+) -> None:
     """Keep what `predict` said of `texts` after fitting on the rows of `data`: fitting again takes
     as long as an epoch of the student."""
     with runs.whole(folder / KEPT) as temporary, temporary.open("wb") as file:
-        np.savez(file, mark=runs.fingerprint({}, data), texts=texts, answers=answers)
+        np.savez(file, mark=_mark(data, contract), texts=texts, answers=answers)
 
 
-def remembered(folder: Path, data: Path) -> dict[str, np.ndarray] | None:
-    """The answers (L,) by text that `remember` kept; None where there are none of this data."""
+def remembered(folder: Path, data: Path, contract: Contract) -> dict[str, np.ndarray] | None:
+    """The answers (L,) by text that `remember` kept; None where there are none of this data and
+    these labels."""
     if not (folder / KEPT).exists():
         return None
     with np.load(folder / KEPT) as kept:
-        if str(kept["mark"]) != runs.fingerprint({}, data):
+        if str(kept["mark"]) != _mark(data, contract):
             return None
         return dict(zip(kept["texts"].tolist(), kept["answers"], strict=True))
+
+
+def _mark(data: Path, contract: Contract) -> str:
+    return runs.fingerprint({"labels": contract.columns}, data)

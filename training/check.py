@@ -101,12 +101,12 @@ def seconds_per_text(
 
 def expected_minutes(
     teacher, preset: str, wordpiece, rows: list[Row], contract: Contract, epochs: int,
-    transfer: int, transfer_epochs: int,
+    transfer: int, transfer_epochs: int, teachers: int,
 ) -> float:  # fmt: skip
-    """Minutes that teacher and student will take here; the export takes a few more.
+    """Minutes that teachers and student will take here; the export takes a few more.
 
-    epochs: of the teacher. transfer, transfer_epochs: the student's texts beside the labelled
-    ones, and its epochs.
+    epochs: of a teacher. transfer, transfer_epochs: the student's texts beside the labelled ones,
+    and its epochs.
     """
     train = [row for row in rows if row.split == "train"]
     ids = [wordpiece.encode(row.text, contract) for row in train]
@@ -114,6 +114,6 @@ def expected_minutes(
     slow = seconds_per_text(teacher, *asked, muon=False)
     fast = seconds_per_text(encoder.make_student(preset, teacher, contract), *asked, muon=True)
     # Labelling the transfer set is the forward pass, a third of the work.
-    seconds = (epochs * len(train) + (transfer + len(train)) / 3) * slow
+    seconds = teachers * (epochs * len(train) + (transfer + len(train)) / 3) * slow
     read = min(transfer, AN_EPOCH) + 2 * len(train)
     return (seconds + transfer_epochs * read * fast) / 60

@@ -1,4 +1,4 @@
-"""Stage 2: distil the teacher into a small student over a transfer set.
+"""Stage 2: distil the teacher, or the mean of several, into a small student over a transfer set.
 
     python -m training.distill --teacher build/train/teacher --out build/train/student
 """
@@ -17,6 +17,7 @@ from function.contract import Contract
 from training import augment, baseline, calibration, dataset, encoder, losses, metrics, runs
 from training import student as students
 from training.batches import bucketed
+from training.ensemble import Teachers
 from training.loop import Schedule, autocast, device, fit, has_bf16
 from training.parts import divide
 from training.teacher import DATA, predict
@@ -24,14 +25,16 @@ from training.teacher import DATA, predict
 SIZE = students.AN_EPOCH
 EPOCHS = 12
 RATE = 3e-3  # of `tiny`
-SAID = "said.npz"  # what the teacher says, kept until TF-IDF, which takes longer, has said as much
+SAID = "said.npz"  # what the teachers say, kept until TF-IDF, which takes longer, has said as much
 SEEN = 3  # times that an epoch uses a piece that the student is given
 WEIGHTS = (0.0, 0.25, 0.5, 0.75)  # of TF-IDF, to choose from
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.distill", description=__doc__)
-    parser.add_argument("--teacher", type=Path, required=True, help="folder of the teacher")
+    parser.add_argument("--teacher", type=Path, nargs="+", required=True,
+                        help="folder of the teacher; of several, the student learns the mean and "
+                        "starts from the first")  # fmt: skip
     parser.add_argument("--data", type=Path, default=DATA, help="labelled CSV")
     parser.add_argument("--transfer", type=Path, help="further texts of your own, one a line")
     parser.add_argument("--out", type=Path, required=True, help="folder of the trained student")
@@ -54,7 +57,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--gold", type=float, default=0.5,
                         help="weight of the true labels beside the teacher's, 0 to 1")  # fmt: skip
     parser.add_argument("--align", type=float, default=0.0,
-                        help="weight of the cosine to the teacher's pooled vector")  # fmt: skip
+                        help="weight of the cosine to the (first) teacher's vector")  # fmt: skip
     parser.add_argument("--foreign", type=float, default=0.0,
                         help="weight of keeping other tasks' labels unlikely")  # fmt: skip
     parser.add_argument("--seed", type=int, default=1)
@@ -67,8 +70,7 @@ def main() -> None:
         options.rate = default_rate(options.student)
     if options.epochs is None:
         options.epochs = default_epochs(options.size)
-    if not (options.teacher / "metrics.json").exists():
-        raise ValueError(f"--teacher {options.teacher}: found no finished teacher there")
+    teachers = Teachers(options.teacher)
     settings = {
         k: v for k, v in vars(options).items() if k not in ("out", "teacher", "data", "transfer")
     }
@@ -76,7 +78,7 @@ def main() -> None:
     if runs.finished(options.out, mark):
         print(f"student: {options.out} is finished already")
         return
-    teacher, contract, wordpiece = encoder.load(options.teacher)
+    teacher, contract, wordpiece = teachers.members[0]
     train, held_out, slices = divide(options.data, contract, all_rows=False)
     dev = held_out["dev"]
     judged = [row for part in (held_out | slices).values() for row in part]
@@ -87,8 +89,8 @@ def main() -> None:
     print(f"student: labelling {len(texts)} texts", flush=True)
 
     def label() -> dict[str, np.ndarray]:
-        found = kept(options.out / SAID, mark, lambda: {"said": predict(
-            teacher, contract, wordpiece, texts, options.temperature, shown_as="labelling",
+        found = kept(options.out / SAID, mark, lambda: {"said": teachers.predict(
+            texts, options.temperature, shown_as="labelling",
         )})["said"]  # fmt: skip
         weight = options.letters
         if weight != 0:
@@ -96,10 +98,9 @@ def main() -> None:
             others = [row.text for row in judged]
             spelt = baseline.predict(train, texts + others, contract)
             spelt, of_others = spelt[: len(texts)], spelt[len(texts) :]
-            baseline.remember(options.out, options.data, others, of_others)
+            baseline.remember(options.out, options.data, contract, others, of_others)
             if weight is None:  # the dev rows are the first of the others
-                said = predict(teacher, contract, wordpiece, others[: len(dev)],
-                               options.temperature)  # fmt: skip
+                said = teachers.predict(others[: len(dev)], options.temperature)
                 weight = best_weight(said, of_others[: len(dev)], dev, contract)
             found += weight * (spelt - found)
         print(f"student: {weight} of TF-IDF in the soft labels", flush=True)
@@ -112,7 +113,7 @@ def main() -> None:
 
     torch.manual_seed(options.seed)
     student = encoder.make_student(options.student, teacher, contract)
-    encoder.copy_words(options.teacher, options.out)
+    encoder.copy_words(options.teacher[0], options.out)
     labelled, parts = students.by_epoch(texts, train)
     read = [texts[n] for n in labelled + parts[0]]
     used = Counter(n for text in read for n in wordpiece.encode(text, contract))
@@ -156,6 +157,7 @@ def main() -> None:
     runs.finish(options.out, {
         "fingerprint": mark, "stage": "distill", "preset": options.student,
         "trained_on": "train split", "texts": len(texts), "letters": float(soft["letters"]),
+        "teachers": [folder.name for folder in options.teacher],
         "settings": settings, "history": history,
         "dev": metrics.score(predict(student, contract, wordpiece, [r.text for r in dev]), dev,
                              contract) if dev else None,

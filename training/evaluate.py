@@ -3,10 +3,12 @@
     python -m training.evaluate --run build/train
     python -m training.evaluate --run build/ship --measured build/train/metrics.json
 
-Every model gets temperatures and thresholds fitted on the dev split in the same way. A model of all
-rows has no rows left to fit or to test on: it takes over those of the measured run and answers the
-slices alone. The int8 student is asked through `function.model`, the very code that serves it. The
-probabilities of every row (N, L) stay in `answers.npz` beside the figures, for the report.
+`teacher` is what the student learnt from: of several teachers their mean. Every model gets
+temperatures and thresholds fitted on the dev split in the same way. A model of all rows has no rows
+left to fit or to test on: it takes over those of the measured run and answers the slices alone. The
+int8 student is asked through `function.model`, the very code that serves it. The probabilities of
+every row (N, L) stay in `answers.npz` beside the figures, for the report; those of TF-IDF, which
+takes longest, also for an evaluation of another student on the same rows.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from function import model as models
 from function.contract import Contract
 from training import baseline, calibration, encoder, metrics, runs
 from training.dataset import Row
+from training.ensemble import Teachers
 from training.parts import divide
 from training.teacher import DATA, predict
 
@@ -34,6 +37,9 @@ def main() -> None:
     options = parser.parse_args()
     run = options.run
     contract, wordpiece = encoder.load_words(run / "student" / "contract.json", run / "student")
+    told = json.loads((run / "student" / "metrics.json").read_text("utf-8"))
+    # None: a new head on a frozen encoder, or a measured student that went on learning.
+    teachers = [run / name for name in told.get("teachers", ())]
     train, parts, slices = divide(options.data, contract, bool(options.measured))
     if parts and not parts["test"]:
         raise ValueError(f"{options.data}: found no row in the test split, expected some")
@@ -41,14 +47,18 @@ def main() -> None:
     texts = [row.text for part in parts.values() for row in part]
 
     def by_letters() -> np.ndarray:
-        known = baseline.remembered(run / "student", options.data)
+        # Beside the measured student lies what was fitted on the rows that it was trained on.
+        folder = run if options.measured else run / "student"
+        known = baseline.remembered(folder, options.data, contract)
         if known is None or not known.keys() >= set(texts):
-            return baseline.predict(train, texts, contract)
+            answers = baseline.predict(train, texts, contract)
+            baseline.remember(folder, options.data, contract, texts, answers)
+            return answers
         return np.stack([known[text] for text in texts])
 
-    def by_encoder(name: str) -> np.ndarray:
-        # With its own vocabulary: the student leaves some of its teacher's pieces out.
-        return predict(*encoder.load(run / name), texts)
+    def by_student() -> np.ndarray:
+        # With its own vocabulary: it leaves some of its teacher's pieces out.
+        return predict(*encoder.load(run / "student"), texts)
 
     def by_int8() -> np.ndarray:
         path = run / "onnx" / "model_quantized.onnx"
@@ -61,11 +71,11 @@ def main() -> None:
     measured = json.loads(options.measured.read_text()) if options.measured else None
     asked = {
         "tfidf": by_letters,
-        "teacher": lambda: by_encoder("teacher"),
-        "student": lambda: by_encoder("student"),
+        "teacher": lambda: Teachers(teachers).predict(texts),
+        "student": by_student,
         "int8": by_int8,
     }
-    if not (run / "teacher").exists():  # a new head on a frozen encoder
+    if not teachers:
         del asked["teacher"]
     for name, ask in asked.items():
         print(f"evaluate: {name}", flush=True)

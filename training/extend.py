@@ -17,9 +17,10 @@ import numpy as np
 
 from training import augment, baseline, encoder, losses, runs
 from training import student as students
+from training.ensemble import Teachers
 from training.loop import Schedule, device, fit
 from training.parts import divide
-from training.teacher import DATA, predict
+from training.teacher import DATA
 
 EPOCHS = 2
 SHARE = 0.3  # of the rates that the student was distilled with
@@ -35,10 +36,12 @@ def main() -> None:
     parser.add_argument("--transfer", type=Path, help="further texts, as given to the measured run")
     parser.add_argument("--out", type=Path, required=True, help="folder of the trained student")
     options = parser.parse_args()
-    teacher_path, start = options.measured / "teacher", options.measured / "student"
-    told, taught = (read(options.measured, path / "metrics.json") for path in (start, teacher_path))
+    start = options.measured / "student"
+    told = read(options.measured, start / "metrics.json")
+    folders = [options.measured / name for name in told["teachers"]]
+    taught = read(options.measured, folders[0] / "metrics.json")
     settings = told["settings"]
-    mark = students.run_mark(settings, teacher_path, options.data, options.transfer)
+    mark = students.run_mark(settings, folders, options.data, options.transfer)
     soft = students.saved(start / students.SOFT, mark)
     if mark != told["fingerprint"] or soft is None:
         raise ValueError(
@@ -52,17 +55,17 @@ def main() -> None:
 
     student, contract, wordpiece = encoder.load(start)
     encoder.copy_words(start, options.out)
-    teacher, _, pieces_of_teacher = encoder.load(teacher_path)
+    teachers = Teachers(folders)
+    pieces_of_teacher = teachers.members[0][2]
     train, held_out, slices = divide(options.data, contract, all_rows=False)
     judged = [row for part in (held_out | slices).values() for row in part]
     words = augment.read_words(students.words_of(options.data))
     size, seed = settings["size"], settings["seed"]
     texts = students.texts_of(train, judged, pieces_of_teacher, words, size, seed, options.transfer)
     fresh = [row for part in held_out.values() for row in part]
-    found = predict(teacher, contract, pieces_of_teacher, [row.text for row in fresh],
-                    settings["temperature"])  # fmt: skip
+    found = teachers.predict([row.text for row in fresh], settings["temperature"])
     if told["letters"]:
-        spelt = baseline.remembered(start, options.data)
+        spelt = baseline.remembered(start, options.data, contract)
         found += told["letters"] * (np.stack([spelt[row.text] for row in fresh]) - found)
     texts += [row.text for row in fresh]
     rows = train + fresh
@@ -89,7 +92,8 @@ def main() -> None:
     runs.finish(options.out, {
         "fingerprint": own, "stage": "extend", "preset": told["preset"], "base": taught["base"],
         "trained_on": "all rows", "texts": len(texts), "history": history,
-        "recipe": {"teacher": taught["settings"], "student": settings, "extended": extended},
+        "recipe": {"teacher": taught["settings"],
+                   "student": {**settings, "teachers": len(folders)}, "extended": extended},
     })  # fmt: skip
 
 

@@ -23,10 +23,11 @@ def words_of(data: Path) -> Path:
     return data.with_name("augment.json")
 
 
-def run_mark(settings: dict, teacher: Path, data: Path, more: Path | None) -> str:
-    """The fingerprint of a student: its settings, data and teacher."""
+def run_mark(settings: dict, teachers: list[Path], data: Path, more: Path | None) -> str:
+    """The fingerprint of a student: its settings, data and teachers."""
     words = words_of(data)
-    return runs.fingerprint({"stage": "distill", **settings}, data, teacher / "metrics.json",
+    taught = (teacher / "metrics.json" for teacher in teachers)
+    return runs.fingerprint({"stage": "distill", **settings}, data, *taught,
                             words if words.exists() else None, more)  # fmt: skip
 
 

@@ -23,7 +23,8 @@ from training import check, dataset, distill, encoder, runs, teacher, transfer
 
 # What a run that goes on from a measured one cannot choose anew.
 OF_A_TRAINING = (
-    "base", "adapt", "layers", "pieces", "word-rate", "dropout", "epochs", "student", "size",
+    "base", "adapt", "layers", "pieces", "word-rate", "dropout", "epochs", "teachers", "student",
+    "size",
 )  # fmt: skip
 
 
@@ -52,6 +53,8 @@ def main() -> None:
                         help="let the student of this measured run go on learning, on dev and "
                         "test rows too, with that run's calibration and figures")  # fmt: skip
     parser.add_argument("--epochs", type=int, help="of the teacher (by the number of rows)")
+    parser.add_argument("--teachers", type=int, help="to train, each of another seed; the student "
+                        "learns their mean (1)")  # fmt: skip
     parser.add_argument("--size", type=int, help="texts without labels for the student")
     parser.add_argument("--version", default="1.0.0", help="of the model")
     parser.add_argument("--seed", type=int, default=1)
@@ -61,6 +64,8 @@ def main() -> None:
     parser.add_argument("--check", action="store_true",
                         help="only look at the data and say what is in it")  # fmt: skip
     options = parser.parse_args()
+    if options.teachers is not None and options.teachers < 1:
+        parser.error(f"--teachers: found {options.teachers}, expected 1 or more")
     if options.check:
         look(options)
         return
@@ -93,7 +98,7 @@ def look(options: argparse.Namespace) -> None:
         more = len(transfer.read_lines(options.transfer)) if options.transfer else 0
         minutes = check.expected_minutes(
             model, options.student or "tiny", wordpiece, rows, contract, options.epochs or epochs,
-            size + more, distill.default_epochs(size),
+            size + more, distill.default_epochs(size), options.teachers or 1,
         )  # fmt: skip
     print(f"about {minutes:.0f} minutes for teacher and student on this machine, and some for the "
           "export")  # fmt: skip
@@ -123,12 +128,15 @@ def stages(options: argparse.Namespace) -> list[list[str]]:
             adapt = [["training.adapt", *base, *corpus, "--contract", options.contract, *data,
                       "--out", run / "base", *seed]]  # fmt: skip
             base = ["--base", run / "base"]
+        of_teacher = [*base, *given(options, "layers", "pieces", "word-rate", "dropout", "epochs"),
+                      "--contract", options.contract, *data]  # fmt: skip
+        folders = [run / (f"teacher-{n + 1}" if n else "teacher")
+                   for n in range(options.teachers or 1)]  # fmt: skip
         training = [
             *adapt,
-            ["training.teacher", *base,
-             *given(options, "layers", "pieces", "word-rate", "dropout", "epochs"),
-             "--contract", options.contract, *data, "--out", run / "teacher", *seed],
-            ["training.distill", "--teacher", run / "teacher", *data,
+            *(["training.teacher", *of_teacher, "--out", folder, "--seed", options.seed + n]
+              for n, folder in enumerate(folders)),
+            ["training.distill", "--teacher", *folders, *data,
              *given(options, "transfer", "size", "student"), "--out", student, *seed],
         ]  # fmt: skip
     return [
