@@ -83,7 +83,7 @@ def test_what_tfidf_said_is_kept_for_the_data_it_was_fitted_on(finished, pets, t
 def test_a_run_killed_while_tfidf_is_fitted_keeps_what_the_teacher_said(
     finished, pets, tmp_path, monkeypatch
 ):
-    ours, asked = distill.predict, []
+    ours, asked = teacher.predict, []
 
     def predict(model, contract, wordpiece, texts, *rest, **more):
         asked.append(len(texts))
@@ -96,7 +96,7 @@ def test_a_run_killed_while_tfidf_is_fitted_keeps_what_the_teacher_said(
         run(distill, "--teacher", finished / "teacher", "--data", pets["data"], "--size", 500,
             "--epochs", 1, "--out", tmp_path)  # fmt: skip
 
-    monkeypatch.setattr(distill, "predict", predict)
+    monkeypatch.setattr(teacher, "predict", predict)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(baseline, "predict", killed)
         once()
