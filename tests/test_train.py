@@ -31,7 +31,7 @@ def base(tmp_path_factory) -> Path:
 def run(monkeypatch, *arguments: object) -> int:
     """`python -m training.train ARGUMENTS`, its stages in this process to save their imports."""
 
-    def stage(command: list[str]) -> subprocess.CompletedProcess:
+    def stage(command: list[str], env: dict) -> subprocess.CompletedProcess:
         before, sys.argv = sys.argv, command[2:]
         try:
             runpy.run_module(command[2], run_name="__main__")
@@ -249,3 +249,13 @@ def test_a_base_that_does_not_exist_is_one_line(tmp_path):
     assert "error: --base no/such: found no model there" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "mine").exists()
+
+
+def test_threads_of_a_stage_wait_as_the_user_says_and_else_not_for_long(monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    assert train.environment() == {**os.environ, "GOMP_SPINCOUNT": "3000"}
+    for name, value in (("OMP_WAIT_POLICY", "active"), ("GOMP_SPINCOUNT", "7")):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            assert train.environment() == dict(os.environ)
