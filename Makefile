@@ -50,6 +50,9 @@ test: .venv/done $(if $(NODE_MODULES),build/playground/assets.json) ## lint and 
 WAITING := $(addprefix tests/test_,$(addsuffix .py,faults lifecycle coldstart coldstart_cgroup \
     coldstart_cloudrun deploy))
 
+# Three of them share the cores: threads that wait in a loop would keep the others from them.
+test-python test-waiting: export OMP_WAIT_POLICY := passive
+
 test-python:
 	.venv/bin/pytest $(addprefix --ignore=,$(WAITING))
 
