@@ -89,7 +89,7 @@ def main() -> None:
 def environment() -> dict[str, str]:
     """That of a stage. GNU OpenMP's threads wait for each other in a loop, and so take a core from
     who shares it: two trainings at once got half as far, together, as one alone. A shorter loop
-    costs one that is alone 4 % (training/LOG.md)."""
+    costs one that is alone 5 % (training/LOG.md)."""
     chosen = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys()
     return {**os.environ, **({} if chosen else {"GOMP_SPINCOUNT": "3000"})}
 
