@@ -165,6 +165,11 @@ def test_a_model_to_ship_goes_on_from_nothing_but_a_measured_run_of_its_data(
     with data.open("a") as file:
         file.write("a row more,no,,,made\n")
     assert "found a student of other data" in fault(tmp_path / "mine-run")
+    student = tmp_path / "mine-run" / "student" / "metrics.json"
+    told = json.loads(student.read_text())
+    del told["teachers"]  # as a new head on a frozen encoder has none
+    student.write_text(json.dumps(told))
+    assert "found a student that no teacher taught" in fault(tmp_path / "mine-run")
 
 
 def test_a_new_head_on_a_frozen_encoder_learns_and_leaves_the_encoder_alone(

@@ -38,6 +38,11 @@ def main() -> None:
     options = parser.parse_args()
     start = options.measured / "student"
     told = read(options.measured, start / "metrics.json")
+    if "teachers" not in told:
+        raise ValueError(
+            f"--measured {options.measured}: found a student that no teacher taught, expected one "
+            "that training.distill made"
+        )
     folders = [options.measured / name for name in told["teachers"]]
     taught = read(options.measured, folders[0] / "metrics.json")
     settings = told["settings"]
