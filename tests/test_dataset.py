@@ -87,6 +87,15 @@ def test_same_text_twice_with_the_same_labels_is_one_row(tmp_path):
     assert len(read(tmp_path, "a b,no,,,x\nA  b,no,,,x\n")) == 1
 
 
+def test_a_text_of_two_splits_is_judged_and_not_trained_on(tmp_path):
+    head = "text,animal,kind,traits,split\n"
+    for order in (("train", "dev", "test"), ("test", "train", "dev")):
+        rows = read(tmp_path, "".join(f"Newt,no,,,{split}\n" for split in order), head=head)
+        assert [(row.text, row.split) for row in rows] == [("Newt", "test")]
+    with pytest.raises(dataset.DatasetError, match=r":3: found 'newt' labelled differently"):
+        read(tmp_path, "Newt,no,,,train\nnewt,yes,cat,,test\n", head=head)
+
+
 def test_split_column_overrides_and_weak_rows_train(tmp_path):
     head = "text,animal,kind,traits,origin,split\n"
     rows = read(tmp_path, "".join(f"phrase {n},no,,,weak,\n" for n in "abcdefghijklmnop")

@@ -208,12 +208,12 @@ def test_check_counts_and_finds(base, tmp_path, monkeypatch, capsys):
     lines = ["text,animal,kind,traits,split", "tabby,yes,cat,small,train",
              "tabby,yes,cat,small,train", "Tabby!,yes,cat,small,test",
              "hound,yes,dog,loud,train", "finch,yes,bird,rare,train",
-             "table,no,,,train"]  # fmt: skip
+             "table,no,,,train", "chair,no,,,train", "Chair,no,,,dev"]  # fmt: skip
     data.write_text("\n".join(lines) + "\n")
     assert run(monkeypatch, "--check", "--contract", contract, "--data", data, "--base", base) == 0
     said = capsys.readouterr().out
-    assert "5 rows: 4 train, 0 dev, 1 test" in said
-    assert "1 exact repetitions" in said
+    assert "6 rows: 4 train, 1 dev, 1 test" in said
+    assert "2 exact repetitions" in said and "1 texts in two splits" in said
     assert "1 leaks" in said and "'Tabby!' (line 4)" in said
     assert "kind:dog" in said and "fewer than 8" in said
     assert "minutes for teacher and student" in said

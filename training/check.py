@@ -45,12 +45,15 @@ def require_every_label(path: Path, rows: list[Row], contract: Contract) -> None
 def report(path: Path, rows: list[Row], contract: Contract) -> str:
     """Rows by split, repetitions, leaks between splits, and how often each label stands where."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        given = sum(1 for _ in csv.DictReader(file))
+        given = [(dataset.folded(record["text"]), record.get("split"))
+                 for record in csv.DictReader(file)]  # fmt: skip
+    in_two = Counter(text for text, _ in set(given))
     splits = Counter(row.split for row in rows)
     shown = ", ".join(f"{splits[name]} {name}" for name in dataset.SPLITS)
     lines = [
         f"{len(rows)} rows: {shown}",
-        f"{given - len(rows)} exact repetitions, dropped",
+        f"{len(given) - len(rows)} exact repetitions, dropped",
+        f"{sum(n > 1 for n in in_two.values())} texts in two splits, judged and not trained on",
         "0 conflicts (they would have been errors)",
     ]
     by_key: dict[str, dict[str, Row]] = defaultdict(dict)

@@ -122,26 +122,31 @@ def _label_faults(task: Task, given: tuple[str, ...]) -> list[str]:
     return faults
 
 
+def folded(text: str) -> str:
+    """What texts share that differ only in case or white space: the encoder cannot tell them
+    apart, so they are one text."""
+    return " ".join(text.casefold().split())
+
+
 def _merge(rows: list[Row]) -> tuple[list[Row], list[tuple[int, str]]]:
     """Rows without exact repetitions, and the (line, problem) of every contradiction.
 
-    Texts that differ only in case or white space are one text: the encoder cannot tell them apart.
+    What a public data set repeats in two of its splits is judged and not trained on.
     """
-    first: dict[str, Row] = {}
+    judged = {"dev": 1, "test": 2}
+    kept: dict[str, Row] = {}
     conflicts = []
     for row in rows:
-        known = first.setdefault(" ".join(row.text.casefold().split()), row)
-        if known is not row and (known.labels != row.labels):
+        text = folded(row.text)
+        known = kept.setdefault(text, row)
+        if known.labels != row.labels:
             conflicts.append(
                 (row.line, f"found {row.text!r} labelled differently on line {known.line}, "
                            "expected the same labels for the same text")
             )  # fmt: skip
-        elif known.split != row.split:
-            conflicts.append(
-                (row.line, f"found {row.text!r} in split {row.split}, on line {known.line} "
-                           f"in {known.split}: expected one split for one text")
-            )  # fmt: skip
-    return list(first.values()), conflicts
+        elif judged.get(row.split, 0) > judged.get(known.split, 0):
+            kept[text] = row
+    return list(kept.values()), conflicts
 
 
 def _split(text: str, origin: str) -> str:
