@@ -34,7 +34,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--pieces", type=int, default=0,
                         help="of the rows' own words to add to the base's vocabulary")  # fmt: skip
     parser.add_argument("--epochs", type=int,
-                        help=f"default: as many as show {SHOWN:,} phrases, 4 to 20")  # fmt: skip
+                        help=f"default: as many as show {SHOWN:,} phrases, 4 to 16")  # fmt: skip
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--accumulate", type=int, default=1, help="batches per optimizer step")
     parser.add_argument("--rate", type=float, default=3e-4, help="learning rate of the encoder")
@@ -120,7 +120,7 @@ def main() -> None:
 
 def default_epochs(rows: int) -> int:
     """Few rows are read often, many rows less often."""
-    return min(20, max(4, round(SHOWN / rows)))
+    return min(16, max(4, round(SHOWN / rows)))
 
 
 def base_name(base: str | None) -> str:
