@@ -29,7 +29,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--contract", type=Path, default=CONTRACT)
     parser.add_argument("--data", type=Path, default=DATA, help="labelled CSV")
     parser.add_argument("--out", type=Path, required=True, help="folder of the trained teacher")
-    parser.add_argument("--all-rows", action="store_true", help="train on dev and test rows too")
     parser.add_argument("--layers", type=int, help="of the base to keep (all)")
     parser.add_argument("--pieces", type=int, default=0,
                         help="of the rows' own words to add to the base's vocabulary")  # fmt: skip
@@ -71,7 +70,7 @@ def main() -> None:
     rows = dataset.read(options.data, contract)
     check.require_every_label(options.data, rows, contract)
     words = augment.read_words(words_path)
-    train = [row for row in rows if options.all_rows or row.split == "train"]
+    train = [row for row in rows if row.split == "train"]
     dev = [row for row in rows if row.split == "dev"]
     if options.pieces:
         pieces = vocabulary.grow(wordpiece, (row.text for row in train), options.pieces)
@@ -111,7 +110,7 @@ def main() -> None:
     encoder.save_weights(model, options.out)
     runs.finish(options.out, {
         "fingerprint": mark, "stage": "teacher", "base": base_name(options.base),
-        "trained_on": "all rows" if options.all_rows else "train split", "rows": len(train),
+        "trained_on": "train split", "rows": len(train),
         "settings": settings, "history": history,
         "dev": metrics.score(predict(model, contract, wordpiece, [r.text for r in dev]), dev,
                              contract) if dev else None,
