@@ -118,7 +118,7 @@ def main() -> None:
 
 
 def default_epochs(rows: int) -> int:
-    """Few rows are read often, many rows less often."""
+    """Few rows are read often, many rows less often; 16 times at most, for the time (LOG.md)."""
     return min(16, max(4, round(SHOWN / rows)))
 
 
